@@ -1,0 +1,1 @@
+"""Reads and checks the config repository; pure over bytes."""

@@ -1,0 +1,1 @@
+"""Decides: pure functions from a context to a plan."""

@@ -1,0 +1,24 @@
+"""Context: the one frozen value that a decision is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.model.desired import Desired
+from bot.model.observed import Observed
+from bot.model.state import State
+from bot.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Desired, observed and recorded at one `now` (aware, UTC). `state` is None where there is no statefile."""
+
+    settings: Settings
+    desired: Desired
+    observed: Observed
+    state: State | None
+    now: datetime
+    bootstrap: str = ""
+    """`adopt`, `run`, or empty where the command line did not say."""

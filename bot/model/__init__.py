@@ -1,0 +1,1 @@
+"""What saasbot knows and decides, as frozen values without behaviour."""

@@ -1,0 +1,196 @@
+"""Observed: what the world looked like at one moment, as far as a decision needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bot.model.desired import Desired
+from bot.model.state import RunStatus, State
+
+
+class Role(StrEnum):
+    """What a user may do at the forge, in rising order; the forge's own roles are mapped to these."""
+
+    NONE = "none"
+    GUEST = "guest"
+    DEVELOPER = "developer"
+    OWNER = "owner"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the role may push."""
+        return self in (Role.DEVELOPER, Role.OWNER)
+
+
+class CiStatus(StrEnum):
+    """The state of a merge request's own CI on its head."""
+
+    NONE = "none"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+class MergeRequestStatus(StrEnum):
+    """Where a merge request stands (the `state` of section 9)."""
+
+    OPENED = "opened"
+    MERGED = "merged"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A fact that could not be had; `text` names server, request and cause in one line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A comment. `head` is the head sha at comment time where the forge can tell, else empty."""
+
+    id: str
+    author: str
+    body: str
+    created_at: datetime | None = None
+    system: bool = False
+    bot: bool = False
+    head: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """One merge request in detail. `ci` belongs to `head_sha`; `closed_by` is set when `state` is closed."""
+
+    iid: int
+    title: str
+    state: MergeRequestStatus
+    source_branch: str
+    target_branch: str
+    head_sha: str
+    author: str
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    draft: bool = False
+    has_conflicts: bool = False
+    ci: CiStatus = CiStatus.NONE
+    approved_by: tuple[str, ...] = ()
+    auto_merge: bool = False
+    closed_by: str = ""
+    url: str = ""
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file that differs between a merge base and a branch; None where the file does not exist."""
+
+    path: str
+    old: bytes | None
+    new: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class BranchDiff:
+    """A branch against its merge base with the base branch."""
+
+    merge_base: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFact:
+    """What a pipelines provider says of a run now; `finished_at` is the provider's own time."""
+
+    status: RunStatus
+    handle: str = ""
+    url: str = ""
+    text: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """The order of some shas of one code repository: `ancestors[sha]` are those of them that are its strict ancestors.
+
+    A sha that is not a key is unknown there.
+    """
+
+    ancestors: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A commit between two versions."""
+
+    sha: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandInput:
+    """A note that came in without a merge request (`saasbot say`), or one just delivered by a webhook."""
+
+    note: Note
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What a decision still needs to look up. All of it is keyed the way `Observed` answers it."""
+
+    histories: frozenset[tuple[str, str]] = frozenset()
+    """(code repository url, sha): to be ordered among all wanted shas of that url."""
+    titles: frozenset[tuple[str, str, str]] = frozenset()
+    """(url, old sha, new sha)."""
+    blobs: frozenset[str] = frozenset()
+    """Paths of config files at the base commit."""
+    diffs: frozenset[int] = frozenset()
+    """Merge requests (iid) whose branch must be compared with its merge base."""
+    proposals: frozenset[int] = frozenset()
+    """Merge requests (iid) of people whose config after the merge is needed."""
+    roles: frozenset[str] = frozenset()
+    """Users whose role at the forge is needed."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is wanted."""
+        return bool(self.histories or self.titles or self.blobs or self.diffs or self.proposals or self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything seen. A key that is missing was not looked up; an `Unreachable` was, and could not be had.
+
+    `refs[url][ref]` is the commit sha, or empty where the ref does not exist. `runs[key]` holds the facts of runs in
+    flight; for an intent without a handle it answers "did this key start?", with None for a clear no.
+    `base` is the head of the config branch. `nonce` is the only randomness: a fresh lineage.
+    """
+
+    base: str
+    me: str
+    nonce: str
+    refs: Mapping[str, Mapping[str, str] | Unreachable] = field(default_factory=dict)
+    runs: Mapping[str, RunFact | Unreachable | None] = field(default_factory=dict)
+    merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)
+    commands: tuple[Note, ...] = ()
+    lineages: Mapping[str, Lineage | Unreachable] = field(default_factory=dict)
+    titles: Mapping[str, tuple[Title, ...] | Unreachable] = field(default_factory=dict)
+    """Keyed `<url> <old>..<new>`."""
+    blobs: Mapping[str, bytes] = field(default_factory=dict)
+    diffs: Mapping[int, BranchDiff | Unreachable] = field(default_factory=dict)
+    proposals: Mapping[int, Desired | Unreachable] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    state_lost: bool = False
+    """Whether the forge shows branches of this bot although there is no statefile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The statefile as read: None where there is none; `etag` guards the next write."""
+
+    state: State | None
+    etag: str = ""

@@ -1,0 +1,259 @@
+"""Recorded state: what the statefile remembers between passes. One versioned document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+VERSION = 1
+"""The version of the document that this program writes."""
+
+
+class RunStatus(StrEnum):
+    """The state of a run in our words; each pipelines provider maps its own to these."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether the run may still change."""
+        return self in (RunStatus.PENDING, RunStatus.RUNNING)
+
+
+class RunAction(StrEnum):
+    """What a run does to its target (`SAASBOT_ACTION`)."""
+
+    DEPLOY = "deploy"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something happens: a machine tag and a sentence for a human."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a target's pipeline.
+
+    Written with status `pending` and no `handle` before the start (the intent), completed after it. `attempt` counts
+    from 1 for the same content. `handle` is the provider's own opaque text to find the run again.
+    """
+
+    key: str
+    number: int
+    sha: str
+    config_hash: str
+    pipeline: str
+    action: RunAction = RunAction.DEPLOY
+    attempt: int = 1
+    reasons: tuple[Reason, ...] = ()
+    status: RunStatus = RunStatus.PENDING
+    intent_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    handle: str = ""
+    url: str = ""
+    text: str = ""
+    config_sha: str = ""
+    previous: str = ""
+    """The sha that was deployed before this run; what `going_back` compares with."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """What is known of a target: the configuration and sha last run (or adopted), and its latest run.
+
+    `config` is the effective configuration as canonical JSON, kept so that a change can be told in words.
+    `publishers` maps each publisher to the configuration hash it had published when this target last ran.
+    """
+
+    id: str
+    file: str
+    ref: str
+    sha: str
+    config: str
+    config_hash: str
+    run_number: int = 0
+    run: Run | None = None
+    deployed_sha: str = ""
+    deployed_at: datetime | None = None
+    adopted: bool = False
+    deleted: bool = False
+    removed_at: datetime | None = None
+    publishers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A success of a publisher that a channel remembers; `first_at` is when this sha first succeeded there."""
+
+    target: str
+    sha: str
+    config_hash: str
+    first_at: datetime
+    finished_at: datetime
+    run_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One target's `ref` moved from `old` to `new` in `file`."""
+
+    target: str
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A human's stop on a merge request or target."""
+
+    by: str
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequestState:
+    """What the bot last did with one of its merge requests; keyed by branch."""
+
+    branch: str
+    iid: int
+    batch: str
+    part: int
+    edits: tuple[Edit, ...]
+    base: str
+    head: str
+    hold: Hold | None = None
+    opened_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Veto:
+    """A (target, sha) that a human turned down by closing its merge request."""
+
+    target: str
+    sha: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailedContent:
+    """A set of `target@sha` whose merge request failed its CI; nothing that contains all of them is tried again."""
+
+    content: frozenset[str]
+    at: datetime
+    iid: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRequest:
+    """A promotion or rollback that a command asked for; it stands until the ref has moved there or it is withdrawn."""
+
+    target: str
+    sha: str
+    by: str
+    at: datetime
+    rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run that a command asked for (`retry` a failed one, else `manual`); consumed by the start."""
+
+    target: str
+    kind: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A version that a command blocked: never promoted and never started while it stands."""
+
+    url: str
+    sha: str
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One gate passed for one (target, sha); `head` is the merge request head it was given for, if there was one."""
+
+    target: str
+    sha: str
+    gate: str
+    by: str
+    at: datetime
+    reason: str
+    head: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFreeze:
+    """A freeze by command: `scope` is `all`, `environment:NAME`, `app:NAME` or `target:ID`."""
+
+    scope: str
+    by: str
+    at: datetime
+    reason: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is owed to a note; it leaves the statefile when it has been given."""
+
+    note: str
+    iid: int
+    author: str
+    verb: str
+    ok: bool
+    text: str
+    public: bool = False
+    """Whether the text is shown as a reply (refusals, unknown verbs); a plain yes is only a reaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The statefile. `serial` grows by one with every write; `lineage` never changes in its life.
+
+    `cursors` maps `notes:<iid>` to the id of the last note handled there. `time` is the `now` of the last pass that
+    wrote. `splits` are the batches that a command cut into single files.
+    """
+
+    version: int = VERSION
+    lineage: str = ""
+    serial: int = 0
+    time: datetime | None = None
+    targets: Mapping[str, TargetState] = field(default_factory=dict)
+    channels: Mapping[str, tuple[Publication, ...]] = field(default_factory=dict)
+    triggers: Mapping[str, str] = field(default_factory=dict)
+    merge_requests: Mapping[str, MergeRequestState] = field(default_factory=dict)
+    vetoes: tuple[Veto, ...] = ()
+    cursors: Mapping[str, str] = field(default_factory=dict)
+    failed_contents: tuple[FailedContent, ...] = ()
+    splits: frozenset[str] = frozenset()
+    requests: Mapping[str, PromotionRequest] = field(default_factory=dict)
+    run_requests: Mapping[str, RunRequest] = field(default_factory=dict)
+    pins: Mapping[str, Hold] = field(default_factory=dict)
+    blocks: tuple[Block, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    freezes: tuple[CommandFreeze, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)

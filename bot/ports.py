@@ -1,0 +1,210 @@
+"""Ports: what the inner floors ask of the world, in model words; reading and writing kept apart.
+
+Every method may raise `bot.errors.ServerUnreachable` (one line: server, request, advice). What is an ordinary answer
+of the world (a lost race, a merge request that exists already, a run that was never started) is a value here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bot.model.desired import Instance, Pipeline
+from bot.model.observed import BranchDiff, Lineage, MergeRequest, Note, Role, RunFact, Title, Unreachable
+from bot.model.plan import Commit
+from bot.model.state import Run
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A tracked or unignored file of the config repository; `blob` is its git blob id, or empty where none is known."""
+
+    path: str
+    blob: str
+
+
+class ConfigTree(Protocol):
+    """The config repository at one commit, or its working tree."""
+
+    @property
+    def sha(self) -> str | None:
+        """The commit, or None for a dirty working tree."""
+
+    def files(self) -> Sequence[SourceFile]:
+        """Every tracked and unignored regular file, sorted by path; no symlinks."""
+
+    def read(self, files: Sequence[SourceFile]) -> Iterable[bytes]:
+        """The contents of these files, in the same order, in one go."""
+
+
+class ConfigRepository(Protocol):
+    """The checkout at `--config` and its origin."""
+
+    def working_tree(self) -> ConfigTree:
+        """The working tree, uncommitted edits included."""
+
+    def fetch(self, branch: str) -> str:
+        """Bring the head of `branch` from origin and return its sha; the working tree is left alone."""
+
+    def tree(self, sha: str) -> ConfigTree:
+        """The tree of a commit that `fetch` brought."""
+
+    def behind(self, branch: str) -> str:
+        """One sentence if the checkout is known to be behind `branch`, else empty; asks no server."""
+
+
+class Cache(Protocol):
+    """A store of derived bytes; losing it is always safe."""
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes, or None where they are missing or unreadable."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep the bytes; a failure to do so is silent."""
+
+
+class ForgeReader(Protocol):
+    """What a forge tells. A merge request is always read in detail: lists are stale (FACTS, GitLab)."""
+
+    def me(self) -> str:
+        """The bot's own user name."""
+
+    def open_merge_requests(self) -> Sequence[MergeRequest]:
+        """All open merge requests into the config branch, in detail and with their notes."""
+
+    def merge_request(self, iid: int) -> MergeRequest | None:
+        """One merge request in any state, in detail; None if there is no such."""
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """Branches of the config repository that start with `prefix`, with their heads."""
+
+    def diff(self, merge_request: MergeRequest) -> BranchDiff:
+        """The head against its merge base with the target branch."""
+
+    def merged_tree(self, merge_request: MergeRequest) -> ConfigTree | Unreachable:
+        """The config as it would be after the merge; `Unreachable` where it conflicts."""
+
+    def role(self, user: str) -> Role:
+        """The user's role in the config project, read live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The world's ordinary no: a lost race, a conflict, a missing right. `text` is one sentence."""
+
+    text: str
+
+
+class ForgeWriter(Protocol):
+    """What is written to a forge. Everything is idempotent by branch or marker."""
+
+    def push(self, commit: Commit) -> str | Refused:
+        """Build the commit and put it on its branch with a lease on `expected_head`; return the new head."""
+
+    def open(
+        self, branch: str, title: str, description: str, labels: Sequence[str]
+    ) -> MergeRequest | Refused:
+        """Open a merge request for a branch, or adopt the open one."""
+
+    def update(self, iid: int, title: str, description: str) -> None | Refused:
+        """Set title and description."""
+
+    def close(self, iid: int, branch: str, comment: str) -> None | Refused:
+        """Say why, close, and delete the branch."""
+
+    def merge(self, iid: int, head: str) -> MergeRequest | Refused:
+        """Merge if the head still is `head`, and delete the branch."""
+
+    def comment(self, iid: int, body: str, note: str = "") -> Note | Refused:
+        """Write a note, or edit the one with id `note`."""
+
+    def react(self, iid: int, note: str, *, ok: bool) -> None | Refused:
+        """Acknowledge a note."""
+
+
+class Forge(ForgeReader, ForgeWriter, Protocol):
+    """A whole forge."""
+
+
+class PipelinesReader(Protocol):
+    """What a downstream server tells of runs."""
+
+    def status(self, pipeline: Pipeline | None, run: Run) -> RunFact:
+        """The present state of a run with a handle."""
+
+    def find(self, pipeline: Pipeline | None, run: Run) -> RunFact | None:
+        """Did this key start? None is a clear no; a server that cannot tell gives status `unknown`."""
+
+
+class PipelinesWriter(Protocol):
+    """What is written to a downstream server."""
+
+    def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
+        """Start a run with its key."""
+
+    def cancel(self, pipeline: Pipeline, run: Run) -> RunFact | Refused:
+        """Stop a run; a run that is over already is an ordinary answer."""
+
+
+class Pipelines(PipelinesReader, PipelinesWriter, Protocol):
+    """A whole pipelines provider."""
+
+
+PipelinesFor = Callable[[Instance], Pipelines | Unreachable]
+"""The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
+
+
+class Refs(Protocol):
+    """Branches and tags of code repositories."""
+
+    def resolve(self, url: str, refs: Iterable[str]) -> Mapping[str, str] | Unreachable:
+        """Each ref's commit sha, in one request; empty for a ref that does not exist. Never called for full shas."""
+
+
+class Histories(Protocol):
+    """Ancestry of code repositories."""
+
+    def lineage(self, url: str, shas: Iterable[str]) -> Lineage | Unreachable:
+        """How these shas descend from each other."""
+
+    def titles(self, url: str, old: str, new: str) -> tuple[Title, ...] | Unreachable:
+        """Commits after `old` up to `new`, newest first, at most 20."""
+
+
+class StateStore(Protocol):
+    """The statefile's store with compare-and-swap."""
+
+    def read(self) -> tuple[bytes, str] | None:
+        """Content and etag, or None where there is none."""
+
+    def write(self, data: bytes, etag: str) -> str | Refused:
+        """Replace the content if its etag still is `etag` (empty: there must be none); return the new etag."""
+
+
+class Clock(Protocol):
+    """The only source of time and randomness."""
+
+    def now(self) -> datetime:
+        """Now, aware, in UTC; `--now` replaces it."""
+
+    def nonce(self) -> str:
+        """A fresh random lineage."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in real time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All ports of one process, put together by `bot.providers.build`."""
+
+    config: ConfigRepository
+    cache: Cache
+    forge: Forge
+    pipelines: PipelinesFor
+    refs: Refs
+    histories: Histories
+    state: StateStore
+    clock: Clock

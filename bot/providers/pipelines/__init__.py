@@ -1,0 +1,1 @@
+"""Pipelines: what a run is started on."""

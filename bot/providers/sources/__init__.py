@@ -1,0 +1,1 @@
+"""Sources of change: refs and ancestry of code repositories."""

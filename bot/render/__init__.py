@@ -1,0 +1,1 @@
+"""Bytes and sentences: pure functions from values to text."""
