@@ -133,13 +133,6 @@ class Title:
 
 
 @dataclass(frozen=True, slots=True)
-class CommandInput:
-    """A note that came in without a merge request (`saasbot say`), or one just delivered by a webhook."""
-
-    note: Note
-
-
-@dataclass(frozen=True, slots=True)
 class Wants:
     """What a decision still needs to look up. All of it is keyed the way `Observed` answers it."""
 
@@ -178,6 +171,8 @@ class Observed:
     merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)
     commands: tuple[Note, ...] = ()
     lineages: Mapping[str, Lineage | Unreachable] = field(default_factory=dict)
+    looked_up: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By code repository url: the shas that `lineages` was asked about."""
     titles: Mapping[str, tuple[Title, ...] | Unreachable] = field(default_factory=dict)
     """Keyed `<url> <old>..<new>`."""
     blobs: Mapping[str, bytes] = field(default_factory=dict)

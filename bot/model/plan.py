@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from bot.model.desired import Pipeline
 from bot.model.observed import MergeRequest
-from bot.model.state import Edit, Reason, Run, TargetState
+from bot.model.state import Answer, Edit, Reason, Run, State, TargetState
 
 
 class Gate(StrEnum):
@@ -282,6 +282,10 @@ class Plan:
     actions: tuple[Action, ...] = ()
     held: tuple[Held, ...] = ()
     next_due: datetime | None = None
+    record: State | None = None
+    """The statefile with every intent of this plan; it is saved before the first effect. None: as it was."""
+    answers: tuple[Answer, ...] = ()
+    """Answers to commands that came in without a merge request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,4 +296,3 @@ class Report:
     now: datetime
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
-    answers: tuple[str, ...] = field(default=())

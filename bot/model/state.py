@@ -126,6 +126,26 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """A target that stays at `sha`; `rollback` when a rollback put it there."""
+
+    sha: str
+    by: str
+    at: datetime
+    reason: str = ""
+    rollback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that the sticky comment of a merge request answers afresh in every pass."""
+
+    verb: str
+    target: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class MergeRequestState:
     """What the bot last did with one of its merge requests; keyed by branch."""
 
@@ -234,7 +254,7 @@ class Answer:
 class State:
     """The statefile. `serial` grows by one with every write; `lineage` never changes in its life.
 
-    `cursors` maps `notes:<iid>` to the id of the last note handled there. `time` is the `now` of the last pass that
+    `cursors` maps `notes:<iid>` to the id of the last note handled there, `questions` an iid to the last question asked. `time` is the `now` of the last pass that
     wrote. `splits` are the batches that a command cut into single files.
     """
 
@@ -252,8 +272,9 @@ class State:
     splits: frozenset[str] = frozenset()
     requests: Mapping[str, PromotionRequest] = field(default_factory=dict)
     run_requests: Mapping[str, RunRequest] = field(default_factory=dict)
-    pins: Mapping[str, Hold] = field(default_factory=dict)
+    pins: Mapping[str, Pin] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
     overrides: tuple[Override, ...] = ()
     freezes: tuple[CommandFreeze, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    questions: Mapping[str, Question] = field(default_factory=dict)

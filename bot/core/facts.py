@@ -1,0 +1,96 @@
+"""What a decision knows, and what it notes down as still to be looked up.
+
+A decision asks `Facts`; where an answer was not observed yet, the question is kept in `wanted` and the answer is None.
+So `wants(Context)` is the decision itself, run until it asks nothing new, and the two can never disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bot.model.desired import Desired, Target
+from bot.model.observed import BranchDiff, Lineage, Observed, Role, RunFact, Title, Unreachable, Wants
+
+
+@dataclass(slots=True)
+class Facts:
+    """The observed world behind questions; `wanted` grows with each question that it cannot answer."""
+
+    observed: Observed
+    histories: set[tuple[str, str]] = field(default_factory=set)
+    title_ranges: set[tuple[str, str, str]] = field(default_factory=set)
+    paths: set[str] = field(default_factory=set)
+    branches: set[int] = field(default_factory=set)
+    changes: set[int] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
+
+    def wanted(self) -> Wants:
+        """Everything that was asked and not known."""
+        return Wants(
+            histories=frozenset(self.histories),
+            titles=frozenset(self.title_ranges),
+            blobs=frozenset(self.paths),
+            diffs=frozenset(self.branches),
+            proposals=frozenset(self.changes),
+            roles=frozenset(self.users),
+        )
+
+    def sha(self, target: Target) -> str | Unreachable:
+        """The commit that a target's ref stands for now; `Unreachable` also where the ref does not exist."""
+        if target.pinned:
+            return target.ref
+        refs = self.observed.refs.get(target.url)
+        if refs is None:
+            return Unreachable(f"{target.url} was not asked for {target.ref}")
+        if isinstance(refs, Unreachable):
+            return refs
+        return refs.get(target.ref) or Unreachable(
+            f"{target.url} has no branch or tag {target.ref!r}: correct the ref of {target.id} or push it"
+        )
+
+    def run(self, key: str) -> RunFact | Unreachable | None:
+        """What the downstream server says of a run; None means it never started."""
+        return self.observed.runs.get(key)
+
+    def lineage(self, url: str, shas: frozenset[str]) -> Lineage | Unreachable | None:
+        """How these commits descend from each other; None where it is yet to be looked up."""
+        known = self.observed.lineages.get(url)
+        if isinstance(known, Unreachable):
+            return known
+        looked_up = self.observed.looked_up.get(url, frozenset())
+        if known is not None and shas <= looked_up:
+            return known
+        self.histories.update((url, sha) for sha in shas)
+        return None
+
+    def titles(self, url: str, old: str, new: str) -> tuple[Title, ...]:
+        """Commits after `old` up to `new`; empty where they cannot be had, they are only for reading."""
+        known = self.observed.titles.get(f"{url} {old}..{new}")
+        if known is None:
+            self.title_ranges.add((url, old, new))
+            return ()
+        return () if isinstance(known, Unreachable) else known
+
+    def blob(self, path: str) -> bytes | None:
+        """A config file at the base commit; None where it is yet to be read."""
+        if path not in self.observed.blobs:
+            self.paths.add(path)
+        return self.observed.blobs.get(path)
+
+    def diff(self, iid: int) -> BranchDiff | Unreachable | None:
+        """A merge request's branch against its merge base; None where it is yet to be compared."""
+        if iid not in self.observed.diffs:
+            self.branches.add(iid)
+        return self.observed.diffs.get(iid)
+
+    def proposal(self, iid: int) -> Desired | Unreachable | None:
+        """The config as a merge request of a person would leave it; None where it is yet to be read."""
+        if iid not in self.observed.proposals:
+            self.changes.add(iid)
+        return self.observed.proposals.get(iid)
+
+    def role(self, user: str) -> Role:
+        """A user's live role; none until it is looked up."""
+        if user not in self.observed.roles:
+            self.users.add(user)
+        return self.observed.roles.get(user, Role.NONE)

@@ -1,0 +1,104 @@
+"""The sheet on which one decision is written: what is known, what was decided so far, and the record to be saved.
+
+It is local to one call of `decide`; what comes out of it is frozen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+
+from bot.core.context import Context
+from bot.core.facts import Facts
+from bot.model.desired import Target
+from bot.model.plan import Action, Gate, Held
+from bot.model.state import Publication, State, TargetState
+
+
+@dataclass
+class Sheet:
+    """One decision in the making. `state` already holds every intent written down so far."""
+
+    context: Context
+    facts: Facts
+    state: State
+    actions: list[Action] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
+    dues: list[datetime] = field(default_factory=list)
+    starts: int = 0
+    in_flight: int = 0
+    opened: int = 0
+
+    @property
+    def now(self) -> datetime:
+        """The one clock reading of the pass."""
+        return self.context.now
+
+    @cached_property
+    def time_is_behind(self) -> bool:
+        """Whether `now` lies before the statefile's last time: then everything time-based is held."""
+        last = self.context.state.time if self.context.state is not None else None
+        return last is not None and self.now < last
+
+    @cached_property
+    def publishers(self) -> Mapping[str, tuple[str, ...]]:
+        """By channel: the ids of the targets that publish it."""
+        found: dict[str, list[str]] = {}
+        for target in self.context.desired.targets.values():
+            if target.disable or target.delete:
+                continue
+            for channel in target.promotion.publish:
+                found.setdefault(channel, []).append(target.id)
+        return {channel: tuple(ids) for channel, ids in found.items()}
+
+    def publications(self, channel: str) -> tuple[Publication, ...]:
+        """What the channel's present publishers have published."""
+        return self.index.get(channel, ())
+
+    @property
+    def index(self) -> Mapping[str, tuple[Publication, ...]]:
+        """The channels as they stand now in this decision."""
+        return self.state.channels
+
+    def target_state(self, target: str) -> TargetState | None:
+        """The record of a target."""
+        return self.state.targets.get(target)
+
+    def put_target(self, record: TargetState) -> None:
+        """Write a target's record down."""
+        self._targets()[record.id] = record
+
+    def drop_target(self, target: str) -> None:
+        """Forget a target."""
+        self._targets().pop(target, None)
+
+    def _targets(self) -> dict[str, TargetState]:
+        """The records, copied once so that the context stays as it is."""
+        if not self._copied:
+            self.state = replace(self.state, targets=dict(self.state.targets))
+            self._copied = True
+        targets = self.state.targets
+        if not isinstance(targets, dict):  # pragma: no cover - replaced above
+            raise TypeError(type(targets))
+        return targets
+
+    _copied: bool = False
+
+    def hold(self, subject: str, gate: Gate, text: str, until: datetime | None = None) -> None:
+        """Note what is not done, and why."""
+        entry = Held(subject, gate, text, until)
+        if entry not in self.held[-20:]:
+            self.held.append(entry)
+        if until is not None:
+            self.due(until)
+
+    def due(self, moment: datetime | None) -> None:
+        """Note when something may next happen."""
+        if moment is not None and moment > self.now:
+            self.dues.append(moment)
+
+    def subscribed(self, target: Target) -> Iterable[tuple[str, tuple[str, ...]]]:
+        """Each channel that a target subscribes to, with its publishers."""
+        return ((channel, self.publishers.get(channel, ())) for channel in target.promotion.subscribe)
