@@ -23,6 +23,7 @@ class Facts:
     branches: set[int] = field(default_factory=set)
     changes: set[int] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
+    heads: bool = False
 
     def wanted(self) -> Wants:
         """Everything that was asked and not known."""
@@ -33,6 +34,7 @@ class Facts:
             diffs=frozenset(self.branches),
             proposals=frozenset(self.changes),
             roles=frozenset(self.users),
+            branches=self.heads,
         )
 
     def sha(self, target: Target) -> str | Unreachable:
@@ -88,6 +90,13 @@ class Facts:
         if iid not in self.observed.proposals:
             self.changes.add(iid)
         return self.observed.proposals.get(iid)
+
+    def branch_head(self, name: str) -> str:
+        """The head of a branch of the bot, with or without a merge request; empty where there is none."""
+        if self.observed.branches is None:
+            self.heads = True
+            return ""
+        return self.observed.branches.get(name, "")
 
     def role(self, user: str) -> Role:
         """A user's live role; none until it is looked up."""

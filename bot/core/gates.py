@@ -142,7 +142,7 @@ def _counts_as_published(candidate: Candidate, sheet: Sheet) -> bool:
 def _published(candidate: Candidate, sheet: Sheet) -> Verdict:
     published = _first_publications(candidate, sheet)
     have = [publisher for publisher, publication in published.items() if publication]
-    passed = bool(have) or not published or _counts_as_published(candidate, sheet)
+    passed = bool(have) or not candidate.target.promotion.subscribe or _counts_as_published(candidate, sheet)
     channels = ", ".join(candidate.target.promotion.subscribe)
     if passed:
         text = f"{short(candidate.sha)} was published on {channels}" if have else "nothing has to publish it"
@@ -237,7 +237,7 @@ def _going_back(candidate: Candidate, sheet: Sheet) -> Verdict:
     lineage = sheet.facts.lineage(candidate.target.url, frozenset({candidate.current, candidate.sha}))
     if lineage is None or isinstance(lineage, Unreachable):
         why = lineage.text if isinstance(lineage, Unreachable) else "not looked up"
-        return Verdict(Gate.GOING_BACK, False, f"the order of {old} and {new} is unknown: {why}")
+        return Verdict(Gate.UNREACHABLE, False, f"the order of {old} and {new} cannot be read: {why}")
     missing = [sha for sha in (candidate.current, candidate.sha) if sha not in lineage.ancestors]
     if missing:
         text = f"{short(missing[0])} is not in {candidate.target.url}: its history is unknown or was rewritten"

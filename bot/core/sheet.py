@@ -44,8 +44,12 @@ class Sheet:
 
     @cached_property
     def publishers(self) -> Mapping[str, tuple[str, ...]]:
-        """By channel: the ids of the targets that publish it."""
+        """By channel: the ids of the targets that publish it; one in an invalid file still counts as it last did."""
         found: dict[str, list[str]] = {}
+        for channel, published in self.state.channels.items():
+            for publisher in sorted({publication.target for publication in published}):
+                if self._invalid(publisher):
+                    found.setdefault(channel, []).append(publisher)
         for target in self.context.desired.targets.values():
             if target.disable or target.delete:
                 continue
@@ -53,14 +57,16 @@ class Sheet:
                 found.setdefault(channel, []).append(target.id)
         return {channel: tuple(ids) for channel, ids in found.items()}
 
+    def _invalid(self, target: str) -> bool:
+        desired = self.context.desired
+        record = self.state.targets.get(target)
+        return target in desired.invalid_targets or (
+            target not in desired.targets and record is not None and record.file in desired.invalid
+        )
+
     def publications(self, channel: str) -> tuple[Publication, ...]:
         """What the channel's present publishers have published."""
-        return self.index.get(channel, ())
-
-    @property
-    def index(self) -> Mapping[str, tuple[Publication, ...]]:
-        """The channels as they stand now in this decision."""
-        return self.state.channels
+        return self.state.channels.get(channel, ())
 
     def target_state(self, target: str) -> TargetState | None:
         """The record of a target."""

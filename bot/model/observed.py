@@ -148,10 +148,13 @@ class Wants:
     """Merge requests (iid) of people whose config after the merge is needed."""
     roles: frozenset[str] = frozenset()
     """Users whose role at the forge is needed."""
+    branches: bool = False
+    """Whether the heads of the bot's branches are needed."""
 
     def __bool__(self) -> bool:
         """Whether anything is wanted."""
-        return bool(self.histories or self.titles or self.blobs or self.diffs or self.proposals or self.roles)
+        sets = (self.histories, self.titles, self.blobs, self.diffs, self.proposals, self.roles)
+        return self.branches or any(sets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,8 @@ class Observed:
     diffs: Mapping[int, BranchDiff | Unreachable] = field(default_factory=dict)
     proposals: Mapping[int, Desired | Unreachable] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
+    branches: Mapping[str, str] | None = None
+    """Heads of the bot's branches; None where they were not looked up."""
     state_lost: bool = False
     """Whether the forge shows branches of this bot although there is no statefile."""
 

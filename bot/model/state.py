@@ -159,6 +159,10 @@ class MergeRequestState:
     hold: Hold | None = None
     opened_at: datetime | None = None
     changed_at: datetime | None = None
+    asked: str = ""
+    """`keep` or `discard` while a `regenerate` command waits to be carried out."""
+    forgiven: str = ""
+    """The head whose failed CI a `retry` command set aside."""
 
 
 @dataclass(frozen=True, slots=True)

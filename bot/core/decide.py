@@ -1,0 +1,87 @@
+"""Decide: from one context to one plan. Pure: no input or output, no clock, no randomness.
+
+The straight line of a decision: what became of the runs, what people ordered, which targets run, which versions
+move, what merge requests say, and what may be forgotten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.core.collect import collect
+from bot.core.context import Context
+from bot.core.facts import Facts
+from bot.core.follow import follow_runs
+from bot.core.merge_requests import tend_merge_requests
+from bot.core.orders import answer_orders, take_orders
+from bot.core.reports import write_reports
+from bot.core.sheet import Sheet
+from bot.core.triggers import start_runs
+from bot.model.observed import Wants
+from bot.model.plan import ACTION_KINDS, Action, Plan
+from bot.model.state import State
+
+ORDER = {
+    kind: position
+    for position, kind in enumerate(
+        (
+            "record_state",
+            "follow_run",
+            "cancel_run",
+            "start_run",
+            "close_merge_request",
+            "merge_merge_request",
+            "split_merge_request",
+            "update_merge_request",
+            "regenerate_merge_request",
+            "open_merge_request",
+            "comment",
+            "answer_command",
+        )
+    )
+}
+"""Closing and splitting come before opening, so that no two open merge requests ever touch the same file."""
+
+
+def decide(context: Context) -> Plan:
+    """All that this context leads to, with the statefile that is to be saved before the first effect."""
+    return _plan(_decided(context))
+
+
+def wants(context: Context) -> Wants:
+    """What the decision still needs to look up; empty when `decide` knows all that it asks."""
+    return _decided(context).facts.wanted()
+
+
+def _decided(context: Context) -> Sheet:
+    state = context.state or State(lineage=context.observed.nonce)
+    sheet = Sheet(context, Facts(context.observed), state)
+    follow_runs(sheet)
+    answers = take_orders(sheet)
+    start_runs(sheet)
+    branches = tend_merge_requests(sheet)
+    write_reports(sheet, branches)
+    answer_orders(sheet, answers)
+    collect(sheet)
+    return sheet
+
+
+def sheet_of(context: Context) -> Sheet:
+    """The decided sheet, for those who explain a decision instead of carrying it out."""
+    return _decided(context)
+
+
+def _plan(sheet: Sheet) -> Plan:
+    actions = tuple(sorted(sheet.actions, key=_position))
+    changed = sheet.context.state is None or sheet.state != sheet.context.state
+    return Plan(
+        actions=actions,
+        held=tuple(sheet.held),
+        next_due=min(sheet.dues, default=None),
+        record=replace(sheet.state, time=max(sheet.now, sheet.state.time or sheet.now)) if changed else None,
+        answers=tuple(sheet.replies),
+    )
+
+
+def _position(action: Action) -> int:
+    return ORDER[ACTION_KINDS[type(action)]]

@@ -1,0 +1,161 @@
+"""Follow: what became of the runs in flight, and what follows from it.
+
+A run that was intended but never started is started again with its own key; one that ended well publishes; one that
+ended badly takes back what it had published of the same sha; one past its time-out is cancelled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.core import channels
+from bot.core.diff import canonical
+from bot.core.gates import short, span
+from bot.core.sheet import Sheet
+from bot.model.desired import Pipeline, Target
+from bot.model.observed import RunFact, Unreachable
+from bot.model.plan import CancelRun, FollowRun, Gate, StartRun
+from bot.model.state import Reason, Run, RunStatus, State, TargetState
+
+POLL = timedelta(seconds=10)
+"""How soon a run in flight is looked at again."""
+
+TIMED_OUT = "timed out"
+
+
+def follow_runs(sheet: Sheet) -> None:
+    """Look at every run that may still change."""
+    for record in list(sheet.state.targets.values()):
+        if record.run is not None and record.run.status.in_flight:
+            _follow(sheet, record, record.run)
+    for record in sheet.state.targets.values():
+        if record.run is not None and record.run.status.in_flight:
+            sheet.in_flight += 1
+            sheet.due(sheet.now + POLL)
+
+
+def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
+    fact = sheet.facts.run(run.key)
+    if isinstance(fact, Unreachable):
+        sheet.hold(f"target:{record.id}", Gate.UNREACHABLE, fact.text)
+        return
+    if fact is None:
+        _never_started(sheet, record, run)
+        return
+    seen = observed_run(run, fact, sheet.now)
+    if seen != run:
+        sheet.put_target(settle(sheet, record, seen))
+        text = f"run {run.number} of {short(run.sha)} {describe(seen)}"
+        sheet.actions.append(FollowRun(f"target:{record.id}", record.id, seen, (Reason("follow", text),)))
+    if seen.status.in_flight:
+        _time_out(sheet, record, seen)
+
+
+def observed_run(run: Run, fact: RunFact, now: datetime) -> Run:
+    """The run with what the server says of it; a finish counts from the earlier of the server's time and `now`."""
+    finished = None if fact.status.in_flight else min(fact.finished_at or now, now)
+    status = fact.status
+    if status is RunStatus.CANCELED and run.text == TIMED_OUT:
+        status = RunStatus.FAILED
+    return replace(
+        run,
+        status=status,
+        handle=fact.handle or run.handle,
+        url=fact.url or run.url,
+        text=run.text if run.text == TIMED_OUT else fact.text,
+        started_at=fact.started_at or run.started_at,
+        finished_at=finished,
+    )
+
+
+def describe(run: Run) -> str:
+    """How a run stands, in words."""
+    return f"{run.status}: {run.text}" if run.text and run.status is not RunStatus.SUCCEEDED else str(run.status)
+
+
+def settle(sheet: Sheet, record: TargetState, run: Run) -> TargetState:
+    """The target's record after its run was seen; publishes or withdraws on the sheet."""
+    sheet.state, record = settled(sheet.state, record, run, sheet.context.desired.targets.get(record.id))
+    return record
+
+
+def settled(state: State, record: TargetState, run: Run, target: Target | None) -> tuple[State, TargetState]:
+    """State and record after `run` was seen in its present status; pure, so that it can be done on a fresh state."""
+    record = replace(record, run=run)
+    if run.status is RunStatus.SUCCEEDED and run.finished_at is not None:
+        record = replace(
+            record, deployed_sha=run.sha, deployed_at=run.finished_at, deleted=run.action == "delete", adopted=False
+        )
+        if target is not None and run.action == "deploy":
+            state = replace(state, channels=channels.publish(state.channels, target, run, run.finished_at))
+    if run.status is RunStatus.FAILED:
+        state = replace(state, channels=channels.withdraw(state.channels, record.id, run.sha))
+    return state, record
+
+
+def _never_started(sheet: Sheet, record: TargetState, run: Run) -> None:
+    """The intent was saved, the start never happened: start the same key, if it still is what is wanted."""
+    target = sheet.context.desired.targets.get(record.id)
+    wanted = target is not None and not target.disable and record.config_hash == run.config_hash
+    if target is None or not wanted:
+        ended = replace(run, status=RunStatus.CANCELED, text="never started, no longer wanted", finished_at=sheet.now)
+        sheet.put_target(settle(sheet, record, ended))
+        reason = Reason("follow", f"run {run.number} of {short(run.sha)} never started and is no longer wanted")
+        sheet.actions.append(FollowRun(f"target:{record.id}", record.id, ended, (reason,)))
+        return
+    sheet.starts += 1
+    sheet.actions.append(start(target, run))
+
+
+def start(target: Target, run: Run) -> StartRun:
+    """The action that starts a run, with what its program is told."""
+    return StartRun(
+        subject=f"target:{target.id}",
+        target=target.id,
+        run=run,
+        pipeline=target.pipeline,
+        environment=environment(target, run),
+        reasons=run.reasons,
+    )
+
+
+def environment(target: Target, run: Run) -> dict[str, str]:
+    """What a run's program is told (DESIGN section 9)."""
+    return {
+        "SAASBOT_TARGET": target.id,
+        "SAASBOT_SAAS_FILE": target.saas_file,
+        "SAASBOT_SHA": run.sha,
+        "SAASBOT_REF": target.ref,
+        "SAASBOT_PARAMETERS": canonical(dict(target.parameters)),
+        "SAASBOT_RUN_KEY": run.key,
+        "SAASBOT_ACTION": run.action.value,
+        "SAASBOT_REASONS": ",".join(reason.kind for reason in run.reasons),
+    }
+
+
+def _time_out(sheet: Sheet, record: TargetState, run: Run) -> None:
+    pipeline = pipeline_of(sheet, record.id)
+    began = run.started_at or run.intent_at
+    if pipeline is None or began is None:
+        return
+    limit = began + pipeline.timeout
+    if sheet.now < limit:
+        sheet.due(limit)
+        return
+    text = f"run {run.number} of {short(run.sha)} is over its time-out of {span(pipeline.timeout)}"
+    cancel(sheet, record, replace(run, text=TIMED_OUT), pipeline, Reason("timeout", text))
+
+
+def cancel(sheet: Sheet, record: TargetState, run: Run, pipeline: Pipeline, reason: Reason) -> None:
+    """Decide to stop a run in flight, once a pass."""
+    if any(isinstance(a, CancelRun) and a.run.key == run.key for a in sheet.actions):
+        return
+    sheet.put_target(replace(record, run=run))
+    sheet.actions.append(CancelRun(f"target:{record.id}", record.id, run, pipeline, (reason,)))
+
+
+def pipeline_of(sheet: Sheet, target: str) -> Pipeline | None:
+    """The pipeline that a target's run uses, if the target is still there."""
+    found = sheet.context.desired.targets.get(target)
+    return found.pipeline if found is not None else None

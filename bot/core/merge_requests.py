@@ -1,0 +1,370 @@
+"""Merge requests: from choices to opened, updated, regenerated, split, merged and closed ones (DESIGN section 5).
+
+The content is a function of batch key, edits and base; whatever differs from that on a branch of the bot is built
+anew, in the same merge request. Nothing is pushed that changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from bot.core.batches import Batch, content, cut, file_keys
+from bot.core.branches import Branch, Lock, note_failures, own_branches, remember
+from bot.core.gates import Candidate, gates, holding, short
+from bot.core.promotion import Choice, candidate, choices
+from bot.core.sheet import Sheet
+from bot.model.desired import Target
+from bot.model.observed import CiStatus, MergeRequestStatus
+from bot.model.plan import (
+    CloseMergeRequest,
+    Commit,
+    Gate,
+    MergeMergeRequest,
+    OpenMergeRequest,
+    RecordState,
+    RegenerateMergeRequest,
+    SplitMergeRequest,
+    UpdateMergeRequest,
+    Verdict,
+)
+from bot.model.state import Edit, MergeRequestState, Reason, Veto
+from bot.render import comments
+from bot.render.yaml_edit import ScalarEdit, edit
+from bot.settings import Merge, Regenerate
+
+GIVES_UP = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.BLOCKED_VERSION, Gate.VETOED, Gate.GOING_BACK})
+"""Gates whose no takes a version out of an open merge request; any other no only waits."""
+
+LOCKED = {
+    Lock.HUMAN_COMMIT: (Gate.HUMAN_COMMIT, "a person has committed to this branch; `regenerate` or `regenerate --discard-edits`"),
+    Lock.HOLD: (Gate.HOLD, "held by {by}{reason}; `unhold` lets it go"),
+    Lock.APPROVED: (Gate.HOLD, "approved or set to merge: left alone, newer versions follow after it"),
+    Lock.CI_RUNNING: (Gate.RUN_IN_FLIGHT, "its CI is running: not disturbed"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The final bytes of a batch, and the edits that could not be made safely."""
+
+    files: dict[str, bytes]
+    edits: tuple[Edit, ...]
+
+
+def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
+    """Do all that is due on the bot's merge requests; returns those that were open before."""
+    _note_ended(sheet)
+    branches = own_branches(sheet)
+    note_failures(sheet, branches)
+    sheet.opened = len(branches)
+    wanted = _safe(sheet, branches, _wanted(sheet, branches, choices(sheet)))
+    batches = _batches(sheet, branches, wanted)
+    by_branch = {each.name: each for each in branches}
+    for open_branch in branches:
+        _tend(sheet, open_branch, batches.get(open_branch.name))
+    for batch in batches.values():
+        if batch.branch not in by_branch:
+            _open(sheet, batch)
+    return branches
+
+
+def _note_ended(sheet: Sheet) -> None:
+    """Merged: forget it. Closed by a human: veto each (target, sha) in it until a newer version comes."""
+    for record in list(sheet.state.merge_requests.values()):
+        seen = sheet.context.observed.merge_requests.get(record.iid)
+        if seen is not None and seen.state is MergeRequestStatus.OPENED:
+            continue
+        closed = seen is not None and seen.state is MergeRequestStatus.CLOSED
+        if seen is not None and closed and seen.closed_by != sheet.context.observed.me:
+            _veto(sheet, record, seen.closed_by or "somebody")
+        forget(sheet, record.branch)
+
+
+def _veto(sheet: Sheet, record: MergeRequestState, by: str) -> None:
+    vetoes = tuple(Veto(each.target, each.new, by, sheet.now) for each in record.edits)
+    targets = {each.target for each in record.edits}
+    sheet.state = replace(
+        sheet.state,
+        vetoes=(*sheet.state.vetoes, *vetoes),
+        requests={key: value for key, value in sheet.state.requests.items() if key not in targets},
+    )
+    text = f"{by} closed !{record.iid}: its {len(vetoes)} versions wait for newer ones"
+    sheet.actions.append(RecordState(f"merge-request:{record.branch}", (Reason("vetoed", text),)))
+
+
+def forget(sheet: Sheet, name: str) -> None:
+    """Drop the record of a merge request that is no longer open."""
+    kept = {key: value for key, value in sheet.state.merge_requests.items() if key != name}
+    sheet.state = replace(sheet.state, merge_requests=kept)
+
+
+def _wanted(sheet: Sheet, branches: tuple[Branch, ...], made: tuple[Choice, ...]) -> dict[str, Edit]:
+    """By target: the edit that some merge request should hold."""
+    targets = sheet.context.desired.targets
+    wanted = {c.target.id: Edit(c.target.id, c.target.file, c.target.ref, c.sha) for c in made if c.passed}
+    for open_branch in branches:
+        for present in open_branch.edits:
+            target = targets.get(present.target)
+            if target is None or target.id in wanted or target.ref == present.new:
+                continue
+            if _still_good(sheet, target, present.new):
+                wanted[target.id] = Edit(target.id, target.file, target.ref, present.new)
+    return wanted
+
+
+def _still_good(sheet: Sheet, target: Target, sha: str) -> bool:
+    """Whether a version stays in its open merge request although it passes not every gate just now."""
+    request = sheet.state.requests.get(target.id)
+    asked = request is not None and request.sha in ("", sha)
+    if target.disable or target.delete or not (target.promotion.auto or asked):
+        return False
+    held = {verdict.gate for verdict in holding(gates(candidate(target, sha, person=asked), sheet))}
+    return not held & GIVES_UP
+
+
+def _safe(sheet: Sheet, branches: tuple[Branch, ...], wanted: dict[str, Edit]) -> tuple[Edit, ...]:
+    """Leave out what cannot be edited safely; what an open merge request holds already was safe."""
+    held = {(each.target, each.old, each.new) for each_branch in branches for each in each_branch.edits}
+    fresh = [each for each in wanted.values() if (each.target, each.old, each.new) not in held]
+    unsafe: set[str] = set()
+    for file in sorted({each.file for each in fresh}):
+        blob = sheet.facts.blob(file)
+        if blob is None:
+            continue
+        by_pointer = {sheet.context.desired.targets[e.target].pointer: e for e in fresh if e.file == file}
+        for refused in edit(blob, tuple(ScalarEdit(p, e.old, e.new) for p, e in by_pointer.items())).unsafe:
+            each = by_pointer[refused.pointer]
+            unsafe.add(each.target)
+            sheet.hold(f"target:{each.target}", Gate.UNSAFE_EDIT, f"{file}: {refused.reason}")
+    return tuple(each for each in wanted.values() if each.target not in unsafe)
+
+
+def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...]) -> dict[str, Batch]:
+    """Cut what is wanted into batches, by branch; locked merge requests keep their files to themselves."""
+    settings = sheet.context.settings.promotions
+    keys = file_keys(sheet.context.desired, settings.batch_by)
+    locked = frozenset(file for each in branches if each.lock is not Lock.NONE for file in each.files)
+    failed = tuple(each.content for each in sheet.state.failed_contents)
+    groups: dict[str, list[Edit]] = {}
+    for each in wanted:
+        if each.file not in locked:
+            groups.setdefault(keys[each.file], []).append(each)
+    found: dict[str, Batch] = {}
+    for key, edits in sorted(groups.items()):
+        own = [b for b in branches if b.record.batch == key]
+        before = {b.record.part: b.files for b in own if b.lock is Lock.NONE and key not in sheet.state.splits}
+        taken = frozenset(b.record.part for b in own if b.lock is not Lock.NONE)
+        size = 1 if key in sheet.state.splits else settings.max_batch
+        result = cut(key, edits, before, failed, size, taken)
+        found.update((batch.branch, batch) for batch in result.batches)
+        for each in result.waiting:
+            sheet.hold(f"target:{each.target}", Gate.FAILED, "waits for the other half of a batch whose CI failed")
+    return found
+
+
+def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None) -> None:
+    """Look after one open merge request."""
+    remember(sheet, open_branch.record)
+    targets = sheet.context.desired.targets
+    left = tuple(e for e in open_branch.edits if e.target not in targets or targets[e.target].ref != e.new)
+    if open_branch.record.asked == "close":
+        _close(sheet, open_branch, "ignored", "a command said to ignore it")
+    elif not left and open_branch.lock is not Lock.HUMAN_COMMIT:
+        _close(sheet, open_branch, "done", "all of it is on the base already")
+    elif open_branch.record.asked:
+        _carry_out_regenerate(sheet, open_branch, left)
+    elif open_branch.lock is not Lock.NONE:
+        _tend_locked(sheet, open_branch, left)
+    elif batch is None:
+        _close(sheet, open_branch, "withdrawn", "nothing in it is wanted any more")
+    else:
+        _tend_free(sheet, open_branch, batch)
+
+
+def _carry_out_regenerate(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...]) -> None:
+    keep = open_branch.record.asked == "keep" and open_branch.lock is Lock.HUMAN_COMMIT
+    _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "a command asked for it", keep=keep)
+
+
+def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...]) -> None:
+    gate, text = LOCKED[open_branch.lock]
+    hold = open_branch.record.hold
+    by, why = (hold.by, f": {hold.reason}" if hold.reason else "") if hold is not None else ("", "")
+    sheet.hold(open_branch.subject, gate, text.format(by=by, reason=why))
+    if open_branch.lock is Lock.APPROVED and open_branch.merge_request.has_conflicts:
+        _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
+        return
+    if open_branch.lock is Lock.APPROVED:
+        _merge(sheet, open_branch)
+
+
+def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
+    present, due = content(open_branch.edits), batch.content
+    merge_request = open_branch.merge_request
+    behind = open_branch.record.base != sheet.context.observed.base
+    if due < present and content(open_branch.edits) in {f.content for f in sheet.state.failed_contents}:
+        _rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, f"its CI failed: cut to {len(due)} of {len(present)}")
+    elif due < present and batch.key in sheet.state.splits:
+        _rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, "a command asked to cut the batch")
+    elif due != present:
+        _rebuild(sheet, open_branch, batch.edits, UpdateMergeRequest, _difference(open_branch.edits, batch.edits))
+    elif merge_request.has_conflicts:
+        reason = "the base moved and the branch conflicts"
+        _rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, reason)
+    elif behind and sheet.context.settings.promotions.regenerate is Regenerate.BEHIND:
+        _rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, "the base moved")
+    else:
+        _merge(sheet, open_branch)
+
+
+def _difference(old: tuple[Edit, ...], new: tuple[Edit, ...]) -> str:
+    before = {each.target: each.new for each in old}
+    moved = [f"{e.target} {short(before.get(e.target, e.old))} -> {short(e.new)}" for e in new if before.get(e.target) != e.new]
+    gone = sorted(before.keys() - {each.target for each in new})
+    words = [*moved[:5], *(f"{target} taken out" for target in gone[:5])]
+    more = len(moved) + len(gone) - len(words)
+    return "; ".join(words) + (f"; and {more} more" if more > 0 else "")
+
+
+def _build(sheet: Sheet, edits: Iterable[Edit]) -> Built | None:
+    """The bytes of all files with these edits, on the present base; None while a file is yet to be read."""
+    targets = sheet.context.desired.targets
+    by_file: dict[str, list[Edit]] = {}
+    for each in edits:
+        target = targets.get(each.target)
+        if target is not None and target.ref != each.new:
+            by_file.setdefault(target.file, []).append(replace(each, file=target.file, old=target.ref))
+    files: dict[str, bytes] = {}
+    made: list[Edit] = []
+    for file, own in sorted(by_file.items()):
+        blob = sheet.facts.blob(file)
+        if blob is None:
+            return None
+        by_pointer = {targets[each.target].pointer: each for each in own}
+        edited = edit(blob, tuple(ScalarEdit(pointer, e.old, e.new) for pointer, e in by_pointer.items()))
+        refused = {each.pointer: each.reason for each in edited.unsafe}
+        for pointer, reason in refused.items():
+            sheet.hold(f"target:{by_pointer[pointer].target}", Gate.UNSAFE_EDIT, f"{file}: {reason}")
+        made += [each for pointer, each in by_pointer.items() if pointer not in refused]
+        if edited.content != blob:
+            files[file] = edited.content
+    return Built(files, tuple(sorted(made, key=lambda each: (each.file, each.target))))
+
+
+def _rebuild(
+    sheet: Sheet,
+    open_branch: Branch,
+    edits: tuple[Edit, ...],
+    kind: type[UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest],
+    why: str,
+    *,
+    keep: bool = False,
+) -> None:
+    """Build the branch anew from the present base, in the same merge request."""
+    built = _build(sheet, edits)
+    if built is None or not built.edits:
+        return
+    record = open_branch.record
+    text = comments.title_and_description(built.edits, record.batch)
+    commit = Commit(
+        branch=open_branch.name,
+        parent=sheet.context.observed.base,
+        message=text.commit_message,
+        files=built.files,
+        expected_head=open_branch.merge_request.head_sha,
+        keep=open_branch.merge_request.head_sha if keep else "",
+    )
+    tag = {UpdateMergeRequest: "newer", RegenerateMergeRequest: "regenerate", SplitMergeRequest: "split"}[kind]
+    sheet.actions.append(
+        kind(
+            subject=open_branch.subject,
+            iid=open_branch.merge_request.iid,
+            batch=record.batch,
+            part=record.part,
+            commit=commit,
+            title=text.title,
+            description=text.description,
+            edits=built.edits,
+            reasons=(Reason(tag, why),),
+        )
+    )
+
+
+def _open(sheet: Sheet, batch: Batch) -> None:
+    limit = sheet.context.settings.promotions.max_open
+    if sheet.opened >= limit:
+        for each in batch.edits:
+            text = f"{sheet.opened} merge requests are open (promotions.maxOpen {limit})"
+            sheet.hold(f"target:{each.target}", Gate.BUDGET, text)
+        return
+    built = _build(sheet, batch.edits)
+    if built is None or not built.edits:
+        return
+    sheet.opened += 1
+    text = comments.title_and_description(built.edits, batch.key)
+    sheet.actions.append(
+        OpenMergeRequest(
+            subject=f"merge-request:{batch.branch}",
+            batch=batch.key,
+            part=batch.part,
+            commit=Commit(
+                batch.branch,
+                sheet.context.observed.base,
+                text.commit_message,
+                built.files,
+                expected_head=sheet.facts.branch_head(batch.branch),
+            ),
+            title=text.title,
+            description=text.description,
+            labels=("saasbot",),
+            edits=built.edits,
+            reasons=tuple(_why(sheet, each) for each in built.edits[:20]),
+        )
+    )
+
+
+def _why(sheet: Sheet, each: Edit) -> Reason:
+    request = sheet.state.requests.get(each.target)
+    move = f"{each.target} {short(each.old)} -> {short(each.new)}"
+    if request is not None:
+        return Reason("rollback" if request.rollback else "promote", f"{move}, asked for by {request.by}")
+    return Reason("promotion", f"{move}, published and past every gate")
+
+
+def _close(sheet: Sheet, open_branch: Branch, kind: str, why: str) -> None:
+    sheet.opened -= 1
+    sheet.actions.append(
+        CloseMergeRequest(
+            subject=open_branch.subject,
+            iid=open_branch.merge_request.iid,
+            branch=open_branch.name,
+            comment=comments.closing_comment(kind, why),
+            reasons=(Reason(kind, why),),
+        )
+    )
+
+
+def _merge(sheet: Sheet, open_branch: Branch) -> None:
+    """Merge by the settings' policy, if CI is green and every version in it still passes every gate."""
+    policy = sheet.context.settings.promotions.merge
+    merge_request = open_branch.merge_request
+    green = merge_request.ci in (CiStatus.NONE, CiStatus.SUCCESS)
+    approved = bool(merge_request.approved_by) or policy is Merge.WHEN_PIPELINE_SUCCEEDS
+    if policy is Merge.NEVER or merge_request.draft or merge_request.has_conflicts or not (green and approved):
+        return
+    stops = [v for each in open_branch.edits for v in _verdicts(sheet, each)]
+    for verdict in stops[:1]:
+        sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
+    if not stops:
+        reason = Reason("merge", f"promotions.merge is {policy} and every gate passes")
+        sheet.actions.append(MergeMergeRequest(open_branch.subject, merge_request.iid, merge_request.head_sha, (reason,)))
+
+
+def _verdicts(sheet: Sheet, each: Edit) -> tuple[Verdict, ...]:
+    target = sheet.context.desired.targets.get(each.target)
+    if target is None:
+        return ()
+    request = sheet.state.requests.get(each.target)
+    asked: Candidate = candidate(target, each.new, person=request is not None)
+    return holding(gates(asked, sheet))

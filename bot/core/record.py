@@ -1,0 +1,132 @@
+"""Record: what an outcome means for the statefile. Pure, so that it can be done again on a fresh document.
+
+A race for the statefile that was lost after an effect is settled here: the outcomes of this pass are folded, subject
+by subject, into whatever the other writer left (DESIGN section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from bot.core.follow import observed_run, settled
+from bot.model.desired import Desired
+from bot.model.observed import RunFact
+from bot.model.plan import (
+    Action,
+    AnswerCommand,
+    CancelRun,
+    CloseMergeRequest,
+    CommentAction,
+    FollowRun,
+    MergeMergeRequest,
+    OpenMergeRequest,
+    Outcome,
+    OutcomeStatus,
+    RecordState,
+    RegenerateMergeRequest,
+    SplitMergeRequest,
+    StartRun,
+    UpdateMergeRequest,
+)
+from bot.model.state import MergeRequestState, Run, RunStatus, State
+
+Rebuild = UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest
+
+
+def settle(state: State, desired: Desired, actions: Sequence[Action], outcomes: Sequence[Outcome], now: datetime) -> State:
+    """The statefile after these outcomes of these actions."""
+    for action, outcome in zip(actions, outcomes, strict=True):
+        state = _settle(state, desired, action, outcome, now)
+    return state
+
+
+def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, now: datetime) -> State:
+    match action:
+        case StartRun() | CancelRun():
+            return _run(state, desired, action.target, action.run, outcome, now)
+        case OpenMergeRequest():
+            return _opened(state, action, outcome, now)
+        case UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
+            return _rebuilt(state, action, outcome, now)
+        case MergeMergeRequest() | CloseMergeRequest():
+            done = outcome.status is OutcomeStatus.DONE
+            return _without(state, action.subject.removeprefix("merge-request:")) if done else state
+        case AnswerCommand():
+            return _answered(state, action) if outcome.status is not OutcomeStatus.FAILED else state
+        case RecordState() | FollowRun() | CommentAction():
+            return state
+        case _:
+            assert_never(action)
+
+
+def _run(state: State, desired: Desired, target: str, run: Run, outcome: Outcome, now: datetime) -> State:
+    """A start or a cancellation: what the provider said of the run, or that it would not."""
+    record = state.targets.get(target)
+    if record is None or record.run is None or record.run.key != run.key:
+        return state
+    if outcome.run is not None:
+        seen = outcome.run
+    elif outcome.status is OutcomeStatus.REFUSED:
+        seen = observed_run(run, RunFact(RunStatus.FAILED, text=outcome.text, finished_at=now), now)
+    else:
+        return state
+    state, record = settled(state, record, seen, desired.targets.get(target))
+    return replace(state, targets={**state.targets, target: record})
+
+
+def _opened(state: State, action: OpenMergeRequest, outcome: Outcome, now: datetime) -> State:
+    if outcome.status is not OutcomeStatus.DONE or outcome.merge_request is None:
+        return state
+    record = MergeRequestState(
+        branch=action.commit.branch,
+        iid=outcome.merge_request.iid,
+        batch=action.batch,
+        part=action.part,
+        edits=action.edits,
+        base=action.commit.parent,
+        head=outcome.merge_request.head_sha,
+        opened_at=now,
+        changed_at=now,
+    )
+    return _with(state, record)
+
+
+def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> State:
+    record = state.merge_requests.get(action.commit.branch)
+    if record is None:
+        return state
+    if outcome.status is not OutcomeStatus.DONE or outcome.merge_request is None:
+        return _with(state, replace(record, asked="")) if outcome.status is OutcomeStatus.REFUSED else state
+    head = outcome.merge_request.head_sha
+    kept = bool(action.commit.keep)
+    return _with(
+        state,
+        replace(
+            record,
+            edits=action.edits,
+            base=action.commit.parent,
+            head="" if kept else head,
+            changed_at=now,
+            asked="",
+        ),
+    )
+
+
+def _with(state: State, record: MergeRequestState) -> State:
+    return replace(state, merge_requests={**state.merge_requests, record.branch: record})
+
+
+def _without(state: State, branch: str) -> State:
+    return replace(state, merge_requests={key: mr for key, mr in state.merge_requests.items() if key != branch})
+
+
+def _answered(state: State, action: AnswerCommand) -> State:
+    return replace(
+        state,
+        answers={key: a for key, a in state.answers.items() if (a.iid, a.note) != (action.iid, action.note)},
+    )
+
+

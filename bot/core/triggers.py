@@ -1,0 +1,320 @@
+"""Triggers: which targets run, and for which reasons (DESIGN section 3).
+
+Two reasons to start the same target give one run with two reasons. No other code starts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from bot.core import diff
+from bot.core.channels import rename as rename_publisher
+from bot.core.follow import cancel, start
+from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding, short
+from bot.core.sheet import Sheet
+from bot.model.desired import OnNewer, Target
+from bot.model.observed import Unreachable
+from bot.model.plan import Gate, RecordState
+from bot.model.state import Reason, Run, RunAction, RunStatus, TargetState
+
+REMOVED_KEPT = timedelta(days=30)
+"""How long the record of a removed target is kept."""
+
+
+def start_runs(sheet: Sheet) -> None:
+    """Go through all targets: adopt, rename, re-record, start or hold each; then note those that are gone."""
+    renames = _renames(sheet)
+    for target in sheet.context.desired.targets.values():
+        _consider(sheet, target, renames)
+    _hold_invalid(sheet)
+    _removed(sheet, frozenset(renames.values()))
+
+
+def _consider(sheet: Sheet, target: Target, renames: Mapping[str, str]) -> None:
+    sha = sheet.facts.sha(target)
+    record = sheet.target_state(target.id)
+    if record is None and target.id in renames:
+        record = _rename(sheet, target, renames[target.id])
+    if record is not None and (record.removed_at is not None or record.file != target.file):
+        record = replace(record, removed_at=None, file=target.file)
+        sheet.put_target(record)
+    if record is None and _adopting(sheet):
+        _adopt(sheet, target, sha)
+        return
+    if target.disable:
+        return
+    if waits_for(target):
+        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, waits_for(target))
+        return
+    if isinstance(sha, Unreachable):
+        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, sha.text)
+        return
+    config = diff.canonical(diff.effective(target))
+    if record is not None:
+        record = _rerecord(sheet, target, record, config, sha)
+    reasons = _reasons(sheet, target, record, config, sha)
+    _start_or_hold(sheet, target, record, config, sha, reasons)
+
+
+def waits_for(target: Target) -> str:
+    """Why a target's source of change cannot be read by this version, or an empty text."""
+    if target.upstream is not None:
+        return f"builds of {target.upstream.job} on {target.upstream.instance} cannot be read: no builds provider"
+    if target.images:
+        return f"images such as {target.images[0].repository} cannot be read: no registry provider"
+    return ""
+
+
+def _adopting(sheet: Sheet) -> bool:
+    return sheet.context.state is None and sheet.context.bootstrap != "run"
+
+
+def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
+    config = diff.canonical(diff.effective(target))
+    record = TargetState(
+        id=target.id,
+        file=target.file,
+        ref=target.ref,
+        sha="" if isinstance(sha, Unreachable) else sha,
+        config=config,
+        config_hash=diff.config_hash(config),
+        adopted=True,
+        deleted=target.delete,
+        publishers=_publisher_configs(sheet, target, "" if isinstance(sha, Unreachable) else sha),
+    )
+    seen = sha.text if isinstance(sha, Unreachable) else f"{target.ref} at {short(sha)}"
+    _record(sheet, record, Reason("adopted", f"found there already: {seen}"))
+
+
+def _record(sheet: Sheet, record: TargetState, reason: Reason) -> None:
+    sheet.put_target(record)
+    sheet.actions.append(RecordState(f"target:{record.id}", (reason,), record))
+
+
+def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sha: str) -> TargetState:
+    """Bring a record up to date where nothing has to run: a new hash version, an adopted ref that is reachable now."""
+    if not diff.same_version(record.config_hash):
+        record = replace(record, config=config, config_hash=diff.config_hash(config))
+        _record(sheet, record, Reason("hash_version", f"recorded again as hash version {diff.HASH_VERSION}"))
+    if record.adopted and not record.sha:
+        record = replace(record, sha=sha)
+        _record(sheet, record, Reason("adopted", f"{target.ref} could be read now: {short(sha)}"))
+    return record
+
+
+def _reasons(
+    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str
+) -> tuple[Reason, ...]:
+    if record is None:
+        return (Reason("new_target", f"{target.id} is new at {target.ref} {short(sha)}"),)
+    if target.delete:
+        gone = record.deleted or (record.run is not None and record.run.action is RunAction.DELETE)
+        reasons = [] if gone else [Reason("config_change", "marked to be deleted")]
+        return (*reasons, *_again(sheet, target, record, diff.config_hash(config), sha))
+    reasons = []
+    if record.deleted:
+        reasons.append(Reason("new_target", f"{target.id} was deleted and is wanted again"))
+    reasons += _config_reasons(target, record, config, sha)
+    reasons += _moving_commit(target, record, sha)
+    reasons += _publisher_config(sheet, target, record, sha)
+    return (*reasons, *_again(sheet, target, record, diff.config_hash(config), sha))
+
+
+def _config_reasons(target: Target, record: TargetState, config: str, sha: str) -> list[Reason]:
+    if diff.config_hash(config) == record.config_hash:
+        return []
+    subscriber_moved = bool(target.promotion.subscribe) and record.ref != target.ref
+    if not subscriber_moved:
+        return [Reason("config_change", diff.words(record.config, config))]
+    reasons = [Reason("promotion", f"ref moved {short(record.sha) or record.ref} -> {short(sha)}")]
+    old, new = diff.canonical(diff.without_ref(record.config)), diff.canonical(diff.without_ref(config))
+    if old != new:
+        reasons.append(Reason("config_change", diff.words(old, new)))
+    return reasons
+
+
+def _moving_commit(target: Target, record: TargetState, sha: str) -> list[Reason]:
+    if target.pinned or record.ref != target.ref or record.sha == sha:
+        return []
+    return [Reason("moving_commit", f"{target.ref} moved {short(record.sha) or 'from nothing'} -> {short(sha)}")]
+
+
+def _publisher_configs(sheet: Sheet, target: Target, sha: str) -> dict[str, str]:
+    """By publisher: the configuration that it published of this sha."""
+    if not target.promotion.redeploy_on_publisher_config_change:
+        return {}
+    return {
+        publication.target: publication.config_hash
+        for channel in target.promotion.subscribe
+        for publication in sheet.publications(channel)
+        if publication.sha == sha
+    }
+
+
+def _publisher_config(sheet: Sheet, target: Target, record: TargetState, sha: str) -> list[Reason]:
+    now = _publisher_configs(sheet, target, sha)
+    changed = sorted(p for p, digest in now.items() if record.publishers.get(p, digest) != digest)
+    return [Reason("publisher_config", f"{publisher} succeeded with a new configuration") for publisher in changed]
+
+
+def _again(sheet: Sheet, target: Target, record: TargetState, config_hash: str, sha: str) -> tuple[Reason, ...]:
+    """A command asked, or a failed run has retries left."""
+    request = sheet.state.run_requests.get(target.id)
+    if request is not None:
+        return (Reason(request.kind, f"{request.by} asked for it"),)
+    run = record.run
+    same = run is not None and (run.sha, run.config_hash) == (sha, config_hash)
+    if run is None or not same or run.status is not RunStatus.FAILED or run.attempt > target.pipeline.retries:
+        return ()
+    return (Reason("retry", f"attempt {run.attempt + 1} of {target.pipeline.retries + 1}"),)
+
+
+def candidate(sheet: Sheet, target: Target, sha: str, config_hash: str, kinds: frozenset[str]) -> Candidate:
+    """The candidate that a start of this target is, for these kinds of reasons."""
+    record = sheet.target_state(target.id)
+    moved = bool(target.promotion.subscribe) and (record is None or record.sha != sha)
+    return Candidate(
+        target=target,
+        sha=sha,
+        occasion=Occasion.REF_CHANGE if moved else Occasion.SAME_REF,
+        current=record.sha if record is not None else "",
+        config_hash=config_hash,
+        person=True,
+        asked=target.id in sheet.state.run_requests,
+        retry="retry" in kinds,
+    )
+
+
+def _start_or_hold(
+    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str, reasons: tuple[Reason, ...]
+) -> None:
+    digest = diff.config_hash(config)
+    kinds = frozenset(reason.kind for reason in reasons)
+    wanted = candidate(sheet, target, sha, digest, kinds)
+    if not reasons:
+        _hold_stuck(sheet, wanted)
+        return
+    verdicts = holding(gates(wanted, sheet))
+    for verdict in verdicts:
+        sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
+    if any(verdict.gate is Gate.RUN_IN_FLIGHT for verdict in verdicts):
+        _cancel_older(sheet, target, record, sha, digest)
+    if verdicts:
+        return
+    _start(sheet, target, record, config, sha, reasons)
+
+
+def _hold_stuck(sheet: Sheet, wanted: Candidate) -> None:
+    """A target with nothing new still says that its last run failed or is unknown."""
+    record = sheet.target_state(wanted.target.id)
+    if record is None or record.run is None or record.run.status not in (*ENDED_BADLY, "unknown"):
+        return
+    for verdict in holding(gates(wanted, sheet)):
+        if verdict.gate in (Gate.FAILED, Gate.UNKNOWN):
+            sheet.hold(f"target:{wanted.target.id}", verdict.gate, verdict.text, verdict.until)
+
+
+def _cancel_older(sheet: Sheet, target: Target, record: TargetState | None, sha: str, digest: str) -> None:
+    run = record.run if record is not None else None
+    if record is None or run is None or target.pipeline.on_newer is not OnNewer.CANCEL:
+        return
+    if (run.sha, run.config_hash) != (sha, digest):
+        reason = Reason("newer", f"a newer state ({short(sha)}) is wanted and the pipeline says onNewer: cancel")
+        cancel(sheet, record, run, target.pipeline, reason)
+
+
+def _start(
+    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str, reasons: tuple[Reason, ...]
+) -> None:
+    digest = diff.config_hash(config)
+    number = (record.run_number if record is not None else 0) + 1
+    last = record.run if record is not None else None
+    again = last is not None and (last.sha, last.config_hash) == (sha, digest) and last.status in ENDED_BADLY
+    run = Run(
+        key=diff.run_key(sheet.state.lineage, target.id, digest, sha, number),
+        number=number,
+        sha=sha,
+        config_hash=digest,
+        pipeline=target.pipeline.name,
+        action=RunAction.DELETE if target.delete else RunAction.DEPLOY,
+        attempt=last.attempt + 1 if again and last is not None and "retry" in {r.kind for r in reasons} else 1,
+        reasons=reasons,
+        intent_at=sheet.now,
+        config_sha=sheet.context.desired.sha or "",
+        previous=record.deployed_sha or record.sha if record is not None else "",
+    )
+    before = record or TargetState(target.id, target.file, target.ref, "", "", "")
+    publishers = {**before.publishers, **_publisher_configs(sheet, target, sha)}
+    sheet.put_target(
+        replace(
+            before, ref=target.ref, sha=sha, config=config, config_hash=digest, run_number=number, run=run,
+            adopted=False, deleted=False, publishers=publishers,
+        )
+    )  # fmt: skip
+    requests = {key: value for key, value in sheet.state.run_requests.items() if key != target.id}
+    sheet.state = replace(sheet.state, run_requests=requests)
+    sheet.starts += 1
+    sheet.in_flight += 1
+    sheet.actions.append(start(target, run))
+
+
+def _hold_invalid(sheet: Sheet) -> None:
+    desired = sheet.context.desired
+    for target, text in desired.invalid_targets.items():
+        sheet.hold(f"target:{target}", Gate.INVALID, text)
+    for record in sheet.state.targets.values():
+        known = record.id in desired.targets or record.id in desired.invalid_targets
+        if not known and record.file in desired.invalid:
+            sheet.hold(f"target:{record.id}", Gate.INVALID, desired.invalid[record.file])
+
+
+def _gone(sheet: Sheet) -> list[TargetState]:
+    """Recorded targets that the config no longer has; those of an invalid file never count."""
+    desired = sheet.context.desired
+    return [
+        record
+        for record in sheet.state.targets.values()
+        if record.id not in desired.targets
+        and record.id not in desired.invalid_targets
+        and record.file not in desired.invalid
+    ]
+
+
+def _removed(sheet: Sheet, renamed: frozenset[str]) -> None:
+    for record in _gone(sheet):
+        subject = f"target:{record.id}"
+        if record.id in renamed:
+            continue
+        if record.removed_at is None:
+            _record(sheet, replace(record, removed_at=sheet.now), Reason("removed", "no longer in the config"))
+        elif sheet.now - record.removed_at >= REMOVED_KEPT and not (record.run and record.run.status.in_flight):
+            sheet.drop_target(record.id)
+            sheet.actions.append(RecordState(subject, (Reason("collected", "removed 30 days ago"),)))
+
+
+def _renames(sheet: Sheet) -> dict[str, str]:
+    """New id -> old id, where namespace and configuration equal those of one removed in the same change."""
+    targets = sheet.context.desired.targets
+    new = [target for target in targets.values() if target.id not in sheet.state.targets]
+    if not new or _adopting(sheet):
+        return {}
+    removed = {record.config_hash: record for record in _gone(sheet) if record.removed_at is None}
+    found: dict[str, str] = {}
+    for target in new:
+        record = removed.pop(diff.config_hash(diff.canonical(diff.effective(target))), None)
+        if record is not None:
+            found[target.id] = record.id
+    return found
+
+
+def _rename(sheet: Sheet, target: Target, old: str) -> TargetState | None:
+    record = sheet.target_state(old)
+    if record is None:
+        return None
+    moved = replace(record, id=target.id, file=target.file)
+    sheet.drop_target(old)
+    sheet.state = replace(sheet.state, channels=rename_publisher(sheet.state.channels, old, target.id))
+    _record(sheet, moved, Reason("renamed", f"was {old}; same namespace and configuration"))
+    return moved
