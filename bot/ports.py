@@ -170,7 +170,7 @@ class Histories(Protocol):
         """How these shas descend from each other."""
 
     def titles(self, url: str, old: str, new: str) -> tuple[Title, ...] | Unreachable:
-        """Commits after `old` up to `new`, newest first, at most 20."""
+        """Return the commits after `old` up to `new`, newest first, at most 20."""
 
 
 class StateStore(Protocol):
@@ -189,8 +189,11 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """Now, aware, in UTC; `--now` replaces it."""
 
+    def real(self) -> datetime:
+        """The real time, whatever `--now` says; only for deadlines of the process itself."""
+
     def nonce(self) -> str:
-        """A fresh random lineage."""
+        """Return a fresh random lineage."""
 
     def sleep(self, seconds: float) -> None:
         """Wait in real time."""

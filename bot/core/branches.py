@@ -97,6 +97,12 @@ def remember(sheet: Sheet, record: MergeRequestState) -> None:
         sheet.state = replace(sheet.state, merge_requests=merged)
 
 
+def forget(sheet: Sheet, name: str) -> None:
+    """Drop the record of a merge request that is over."""
+    kept = {key: value for key, value in sheet.state.merge_requests.items() if key != name}
+    sheet.state = replace(sheet.state, merge_requests=kept)
+
+
 def _judged(
     sheet: Sheet,
     merge_request: MergeRequest,

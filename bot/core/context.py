@@ -20,5 +20,7 @@ class Context:
     observed: Observed
     state: State | None
     now: datetime
+    report_key: bytes | None = None
+    """The key that signs markers; it is never saved with a context."""
     bootstrap: str = ""
     """`adopt`, `run`, or empty where the command line did not say."""

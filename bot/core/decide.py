@@ -10,16 +10,14 @@ from dataclasses import replace
 
 from bot.core.collect import collect
 from bot.core.context import Context
-from bot.core.facts import Facts
-from bot.core.follow import follow_runs
 from bot.core.merge_requests import tend_merge_requests
-from bot.core.orders import answer_orders, take_orders
+from bot.core.opening import opened_sheet
+from bot.core.orders import answer_orders
 from bot.core.reports import write_reports
 from bot.core.sheet import Sheet
 from bot.core.triggers import start_runs
 from bot.model.observed import Wants
 from bot.model.plan import ACTION_KINDS, Action, Plan
-from bot.model.state import State
 
 ORDER = {
     kind: position
@@ -53,22 +51,20 @@ def wants(context: Context) -> Wants:
     return _decided(context).facts.wanted()
 
 
+def deliberate(context: Context) -> tuple[Plan, Wants]:
+    """Plan and wants of one and the same decision; the plan counts when nothing is wanted."""
+    sheet = _decided(context)
+    return _plan(sheet), sheet.facts.wanted()
+
+
 def _decided(context: Context) -> Sheet:
-    state = context.state or State(lineage=context.observed.nonce)
-    sheet = Sheet(context, Facts(context.observed), state)
-    follow_runs(sheet)
-    answers = take_orders(sheet)
+    sheet = opened_sheet(context)
     start_runs(sheet)
     branches = tend_merge_requests(sheet)
     write_reports(sheet, branches)
-    answer_orders(sheet, answers)
+    answer_orders(sheet)
     collect(sheet)
     return sheet
-
-
-def sheet_of(context: Context) -> Sheet:
-    """The decided sheet, for those who explain a decision instead of carrying it out."""
-    return _decided(context)
 
 
 def _plan(sheet: Sheet) -> Plan:

@@ -176,7 +176,7 @@ def _soak(candidate: Candidate, sheet: Sheet) -> Verdict:
         return _behind(Gate.SOAK, sheet)
     if sheet.now >= ready:
         return Verdict(Gate.SOAK, True, f"soaked {elapsed} of {span(soak)}", elapsed, span(soak))
-    text = f"{short(candidate.sha)} has soaked {elapsed} of {span(soak)}, until {schedule.utc(ready)}"
+    text = f"{short(candidate.sha)} soaks {span(soak)} since {schedule.utc(max(times))}, until {schedule.utc(ready)}"
     return Verdict(Gate.SOAK, False, text, elapsed, span(soak), ready)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bot.core.batches import Batch, content, cut, file_keys
-from bot.core.branches import Branch, Lock, note_failures, own_branches, remember
+from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
 from bot.core.gates import Candidate, gates, holding, short
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
@@ -75,6 +75,9 @@ def _note_ended(sheet: Sheet) -> None:
         seen = sheet.context.observed.merge_requests.get(record.iid)
         if seen is not None and seen.state is MergeRequestStatus.OPENED:
             continue
+        if seen is not None and seen.state is MergeRequestStatus.MERGED:
+            remember(sheet, replace(record, merged=True))
+            continue
         closed = seen is not None and seen.state is MergeRequestStatus.CLOSED
         if seen is not None and closed and seen.closed_by != sheet.context.observed.me:
             _veto(sheet, record, seen.closed_by or "somebody")
@@ -91,12 +94,6 @@ def _veto(sheet: Sheet, record: MergeRequestState, by: str) -> None:
     )
     text = f"{by} closed !{record.iid}: its {len(vetoes)} versions wait for newer ones"
     sheet.actions.append(RecordState(f"merge-request:{record.branch}", (Reason("vetoed", text),)))
-
-
-def forget(sheet: Sheet, name: str) -> None:
-    """Drop the record of a merge request that is no longer open."""
-    kept = {key: value for key, value in sheet.state.merge_requests.items() if key != name}
-    sheet.state = replace(sheet.state, merge_requests=kept)
 
 
 def _wanted(sheet: Sheet, branches: tuple[Branch, ...], made: tuple[Choice, ...]) -> dict[str, Edit]:
@@ -295,8 +292,8 @@ def _open(sheet: Sheet, batch: Batch) -> None:
     limit = sheet.context.settings.promotions.max_open
     if sheet.opened >= limit:
         for each in batch.edits:
-            text = f"{sheet.opened} merge requests are open (promotions.maxOpen {limit})"
-            sheet.hold(f"target:{each.target}", Gate.BUDGET, text)
+            many = f"{sheet.opened} merge requests are open (promotions.maxOpen {limit})"
+            sheet.hold(f"target:{each.target}", Gate.BUDGET, many)
         return
     built = _build(sheet, batch.edits)
     if built is None or not built.edits:

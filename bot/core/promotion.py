@@ -71,9 +71,9 @@ def choose(sheet: Sheet, target: Target) -> Choice | None:
     return held
 
 
-def candidate(target: Target, sha: str, *, person: bool) -> Candidate:
-    """A sha as a promotion of a target, whether by the bot's own choice or a person's."""
-    return Candidate(target, sha, Occasion.PROMOTION, current=target.ref, person=person)
+def candidate(target: Target, sha: str, *, person: bool, current: str = "") -> Candidate:
+    """A sha as a promotion of a target, by the bot's own choice or a person's; `current` is by default its ref."""
+    return Candidate(target, sha, Occasion.PROMOTION, current=current or target.ref, person=person)
 
 
 def _judged(sheet: Sheet, target: Target, sha: str, request: PromotionRequest | None) -> Choice:

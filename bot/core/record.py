@@ -51,9 +51,11 @@ def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, no
             return _opened(state, action, outcome, now)
         case UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
             return _rebuilt(state, action, outcome, now)
-        case MergeMergeRequest() | CloseMergeRequest():
+        case MergeMergeRequest():
+            return _merged(state, action, outcome)
+        case CloseMergeRequest():
             done = outcome.status is OutcomeStatus.DONE
-            return _without(state, action.subject.removeprefix("merge-request:")) if done else state
+            return _without(state, action.branch) if done else state
         case AnswerCommand():
             return _answered(state, action) if outcome.status is not OutcomeStatus.FAILED else state
         case RecordState() | FollowRun() | CommentAction():
@@ -113,6 +115,13 @@ def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> 
             asked="",
         ),
     )
+
+
+def _merged(state: State, action: MergeMergeRequest, outcome: Outcome) -> State:
+    record = state.merge_requests.get(action.subject.removeprefix("merge-request:"))
+    if record is None or outcome.status is not OutcomeStatus.DONE:
+        return state
+    return _with(state, replace(record, merged=True))
 
 
 def _with(state: State, record: MergeRequestState) -> State:

@@ -14,7 +14,7 @@ from bot.core.context import Context
 from bot.core.facts import Facts
 from bot.model.desired import Target
 from bot.model.plan import Action, Gate, Held
-from bot.model.state import Publication, State, TargetState
+from bot.model.state import Answer, Publication, State, TargetState
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Sheet:
     state: State
     actions: list[Action] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
+    replies: list[Answer] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
     starts: int = 0
     in_flight: int = 0

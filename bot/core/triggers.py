@@ -54,8 +54,7 @@ def _consider(sheet: Sheet, target: Target, renames: Mapping[str, str]) -> None:
     config = diff.canonical(diff.effective(target))
     if record is not None:
         record = _rerecord(sheet, target, record, config, sha)
-    reasons = _reasons(sheet, target, record, config, sha)
-    _start_or_hold(sheet, target, record, config, sha, reasons)
+    _start_or_hold(sheet, target, record, config, sha, reasons_of(sheet, target, record, config, sha))
 
 
 def waits_for(target: Target) -> str:
@@ -104,9 +103,10 @@ def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sh
     return record
 
 
-def _reasons(
+def reasons_of(
     sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str
 ) -> tuple[Reason, ...]:
+    """Every reason to run this target now; empty if there is none."""
     if record is None:
         return (Reason("new_target", f"{target.id} is new at {target.ref} {short(sha)}"),)
     if target.delete:
@@ -195,6 +195,10 @@ def _start_or_hold(
     wanted = candidate(sheet, target, sha, digest, kinds)
     if not reasons:
         _hold_stuck(sheet, wanted)
+        return
+    unavailable = sheet.context.observed.unavailable.get(target.pipeline.instance.name)
+    if unavailable:
+        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, unavailable)
         return
     verdicts = holding(gates(wanted, sheet))
     for verdict in verdicts:

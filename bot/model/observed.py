@@ -184,6 +184,8 @@ class Observed:
     roles: Mapping[str, Role] = field(default_factory=dict)
     branches: Mapping[str, str] | None = None
     """Heads of the bot's branches; None where they were not looked up."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Instances (by name) that no run can be started on, with the reason."""
     state_lost: bool = False
     """Whether the forge shows branches of this bot although there is no statefile."""
 

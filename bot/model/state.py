@@ -161,6 +161,8 @@ class MergeRequestState:
     changed_at: datetime | None = None
     asked: str = ""
     """`keep` or `discard` while a `regenerate` command waits to be carried out."""
+    merged: bool = False
+    """Whether it was merged; it is kept until the runs that it led to have ended and been reported."""
     forgiven: str = ""
     """The head whose failed CI a `retry` command set aside."""
 

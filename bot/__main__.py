@@ -1,0 +1,48 @@
+"""The process: runs a command, and turns whatever ends it early into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from bot.errors import SaasbotError
+
+
+def main() -> None:
+    """Run `saasbot`; errors are caught here once, and never end in a traceback."""
+    from bot.cli import saasbot  # noqa: PLC0415 - errors of imports are errors of the program, told in one line too
+
+    try:
+        sys.exit(saasbot.main(standalone_mode=False) or 0)
+    except SaasbotError as error:
+        _say(error.message, error.hint)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the last net: a mistake of the program is one line, not a traceback
+        if os.environ.get("SAASBOT_TRACEBACK"):
+            raise
+        _say(
+            f"internal error: {type(error).__name__}: {error}",
+            "this is a bug; SAASBOT_TRACEBACK=1 shows where, please report it",
+        )
+        sys.exit(1)
+
+
+def _say(message: str, hint: str = "") -> None:
+    from bot.providers.secrets import redact  # noqa: PLC0415 - only on the way out
+
+    click.echo(redact(f"saasbot: {message}" + (f"\n  {hint}" if hint else "")), err=True)
+
+
+if __name__ == "__main__":
+    main()

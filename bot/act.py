@@ -1,0 +1,167 @@
+"""Act: carry a plan out. The only writes; every action ends with an outcome, and none stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+
+from bot.core.batches import batch_of
+from bot.core.follow import observed_run
+from bot.errors import ServerUnreachable, WriteFailed
+from bot.model.observed import Note, RunFact, Unreachable
+from bot.model.plan import (
+    Action,
+    AnswerCommand,
+    CancelRun,
+    CloseMergeRequest,
+    CommentAction,
+    FollowRun,
+    MergeMergeRequest,
+    OpenMergeRequest,
+    Outcome,
+    OutcomeStatus,
+    Plan,
+    RecordState,
+    RegenerateMergeRequest,
+    SplitMergeRequest,
+    StartRun,
+    UpdateMergeRequest,
+)
+from bot.ports import Pipelines, Ports, Refused
+
+RECORDED = Outcome(OutcomeStatus.DONE, "recorded")
+
+
+@dataclass(slots=True)
+class Acting:
+    """What earlier actions of the same plan led to, for later ones that hang on it."""
+
+    ports: Ports
+    now: datetime
+    opened: dict[str, int] = field(default_factory=dict)
+    uncut: set[str] = field(default_factory=set)
+
+
+def act(ports: Ports, plan: Plan, now: datetime) -> Iterator[Outcome]:
+    """Carry out the actions in order; yields each outcome as it comes, so that a pass may stop between two."""
+    acting = Acting(ports, now)
+    for action in plan.actions:
+        yield _outcome(acting, action)
+
+
+def _outcome(acting: Acting, action: Action) -> Outcome:
+    try:
+        return _do(acting, action)
+    except (ServerUnreachable, WriteFailed) as error:
+        _note_uncut(acting, action)
+        if isinstance(action, StartRun | CancelRun) and isinstance(error, ServerUnreachable):
+            return Outcome(OutcomeStatus.SKIPPED, f"{error.message}; the next pass asks again")
+        return Outcome(OutcomeStatus.FAILED, error.message)
+
+
+def _do(acting: Acting, action: Action) -> Outcome:
+    match action:
+        case RecordState() | FollowRun():
+            return RECORDED
+        case StartRun():
+            return _start(acting, action)
+        case CancelRun():
+            return _cancel(acting, action)
+        case OpenMergeRequest():
+            return _open(acting, action)
+        case UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
+            return _rebuild(acting, action)
+        case MergeMergeRequest():
+            merged = acting.ports.forge.merge(action.iid, action.head)
+            return _said(merged, f"merged !{action.iid}")
+        case CloseMergeRequest():
+            closed = acting.ports.forge.close(action.iid, action.branch, action.comment)
+            return _said(closed, f"closed !{action.iid}")
+        case CommentAction():
+            return _comment(acting, action)
+        case AnswerCommand():
+            return _answer(acting, action)
+        case _:
+            assert_never(action)
+
+
+def _said(answer: object, text: str) -> Outcome:
+    """The outcome of a write whose only interesting answer is a refusal."""
+    if isinstance(answer, Refused):
+        return Outcome(OutcomeStatus.REFUSED, answer.text)
+    return Outcome(OutcomeStatus.DONE, text)
+
+
+def _provider(acting: Acting, action: StartRun | CancelRun) -> Pipelines:
+    provider = acting.ports.pipelines(action.pipeline.instance)
+    if isinstance(provider, Unreachable):
+        raise WriteFailed(provider.text)
+    return provider
+
+
+def _start(acting: Acting, action: StartRun) -> Outcome:
+    fact = _provider(acting, action).start(action.pipeline, action.run, action.environment)
+    return _run_outcome(acting, action, fact, f"run {action.run.number} started")
+
+
+def _cancel(acting: Acting, action: CancelRun) -> Outcome:
+    fact = _provider(acting, action).cancel(action.pipeline, action.run)
+    return _run_outcome(acting, action, fact, f"run {action.run.number} stopped")
+
+
+def _run_outcome(acting: Acting, action: StartRun | CancelRun, fact: RunFact | Refused, text: str) -> Outcome:
+    if isinstance(fact, Refused):
+        return Outcome(OutcomeStatus.REFUSED, fact.text)
+    run = replace(observed_run(action.run, fact, acting.now), started_at=fact.started_at or acting.now)
+    return Outcome(OutcomeStatus.DONE, text, fact.url, run=run)
+
+
+def _open(acting: Acting, action: OpenMergeRequest) -> Outcome:
+    if action.batch in acting.uncut:
+        return Outcome(OutcomeStatus.SKIPPED, "a file of it is still in another merge request; the next pass opens it")
+    head = acting.ports.forge.push(action.commit)
+    if isinstance(head, Refused):
+        return Outcome(OutcomeStatus.REFUSED, head.text)
+    opened = acting.ports.forge.open(action.commit.branch, action.title, action.description, action.labels)
+    if isinstance(opened, Refused):
+        return Outcome(OutcomeStatus.REFUSED, opened.text)
+    acting.opened[action.commit.branch] = opened.iid
+    return Outcome(OutcomeStatus.DONE, f"opened !{opened.iid}", opened.url, merge_request=replace(opened, head_sha=head))
+
+
+def _rebuild(acting: Acting, action: UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest) -> Outcome:
+    head = acting.ports.forge.push(action.commit)
+    if isinstance(head, Refused):
+        _note_uncut(acting, action)
+        return Outcome(OutcomeStatus.REFUSED, head.text)
+    updated = acting.ports.forge.update(action.iid, action.title, action.description)
+    if isinstance(updated, Refused):
+        return Outcome(OutcomeStatus.REFUSED, updated.text)
+    seen = acting.ports.forge.merge_request(action.iid)
+    if seen is None:
+        return Outcome(OutcomeStatus.REFUSED, f"!{action.iid} is gone")
+    return Outcome(OutcomeStatus.DONE, f"!{action.iid} is at {head[:7]}", seen.url, merge_request=replace(seen, head_sha=head))
+
+
+def _note_uncut(acting: Acting, action: Action) -> None:
+    """A batch that kept its old content: what was cut off it must not be opened beside it."""
+    if isinstance(action, UpdateMergeRequest | SplitMergeRequest | CloseMergeRequest):
+        acting.uncut.add(batch_of(action.branch)[0] if isinstance(action, CloseMergeRequest) else action.batch)
+
+
+def _comment(acting: Acting, action: CommentAction) -> Outcome:
+    iid = action.iid or acting.opened.get(action.branch, 0)
+    if not iid:
+        return Outcome(OutcomeStatus.SKIPPED, "its merge request was not opened")
+    note = acting.ports.forge.comment(iid, action.body, action.note)
+    return _said(note, f"{'edited' if action.note else 'wrote'} the report on !{iid}")
+
+
+def _answer(acting: Acting, action: AnswerCommand) -> Outcome:
+    reacted = acting.ports.forge.react(action.iid, action.note, ok=action.reaction == "ok")
+    if isinstance(reacted, Refused) or not action.body:
+        return _said(reacted, "acknowledged" if action.reaction == "ok" else "refused")
+    note: Note | Refused = acting.ports.forge.comment(action.iid, action.body)
+    return _said(note, "answered")

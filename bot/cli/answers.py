@@ -1,0 +1,201 @@
+"""Explanations and overviews as text for people and as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from bot.core.context import Context
+from bot.core.explain import Explanation
+from bot.core.gates import holding, short
+from bot.core.overview import Overview, Row
+from bot.core.schedule import utc
+from bot.model.plan import Held, Verdict
+from bot.model.state import Run
+
+
+def explanation_json(found: Explanation) -> str:
+    """One object, `saasbot.explain/1`."""
+    target, record = found.desired, found.record
+    document = {
+        "schema": "saasbot.explain/1",
+        "target": found.target,
+        "now": utc(found.now),
+        "problem": found.problem or None,
+        "desired": target and {
+            "file": target.file,
+            "url": target.url,
+            "ref": target.ref,
+            "sha": found.sha or None,
+            "namespace": target.namespace.name,
+            "environment": target.namespace.environment,
+            "pipeline": target.pipeline.name,
+        },
+        "recorded": record and {
+            "sha": record.sha or None,
+            "deployed_sha": record.deployed_sha or None,
+            "deployed_at": _time(record.deployed_at),
+            "adopted": record.adopted,
+            "run": _run(record.run),
+        },
+        "reasons": [{"kind": reason.kind, "text": reason.text} for reason in found.reasons],
+        "run_gates": [_verdict(verdict) for verdict in found.run],
+        "promotion": {"sha": found.promoted_sha, "gates": [_verdict(v) for v in found.promotion]}
+        if found.promoted_sha
+        else None,
+        "next": _time(found.next_time),
+    }  # fmt: skip
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def explanation_text(found: Explanation) -> str:
+    """Text for people: what is wanted, what is known, why it moves or does not, and when it may."""
+    lines = [f"{found.target} at {utc(found.now)}"]
+    target, record = found.desired, found.record
+    if found.problem:
+        lines.append(f"  {found.problem}")
+    if target is not None:
+        lines.append(f"  wanted    {target.ref}{f' = {short(found.sha)}' if found.sha and not target.pinned else ''} of {target.url}")
+        lines.append(f"  where     {target.namespace.name} ({target.namespace.environment}), pipeline {target.pipeline.name}")
+    if record is not None:
+        lines += _record_lines(record.deployed_sha, record.deployed_at, record.run, record.sha, adopted=record.adopted)
+    if target is None or found.problem:
+        return "\n".join(lines) + "\n"
+    lines += ["", "Run:"]
+    lines += [f"  {reason.kind}: {reason.text}" for reason in found.reasons] or ["  no reason to run: nothing has changed"]
+    lines += _gate_lines(found.run) if found.reasons else _gate_lines(holding(found.run))
+    lines += ["", "Promotion:"]
+    if found.promoted_sha:
+        lines += [f"  next version {found.promoted_sha}", *_gate_lines(found.promotion)]
+    else:
+        lines.append("  nothing newer is published" if target.promotion.subscribe else "  subscribes to no channel")
+    if found.next_time is not None:
+        lines += ["", f"May move at {utc(found.next_time)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _record_lines(sha: str, at: datetime | None, run: Run | None, seen: str, *, adopted: bool) -> list[str]:
+    lines = []
+    if sha:
+        lines.append(f"  deployed  {short(sha)}{f' at {utc(at)}' if at else ''}")
+    elif adopted:
+        lines.append(f"  adopted   {short(seen) or 'unknown'}, found there at the first pass")
+    if run is not None:
+        text = f": {run.text}" if run.text else ""
+        lines.append(f"  last run  number {run.number} of {short(run.sha)}, {run.status}{text}")
+        if run.url:
+            lines.append(f"            {run.url}")
+    return lines
+
+
+def _gate_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    return [
+        f"  {'passes' if verdict.passed else 'HOLDS '}  {verdict.gate:<15} {verdict.text}"
+        for verdict in verdicts
+    ]
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "gate": verdict.gate.value,
+        "passed": verdict.passed,
+        "text": verdict.text,
+        "value": verdict.value or None,
+        "threshold": verdict.threshold or None,
+        "until": _time(verdict.until),
+        "overridden_by": verdict.overridden_by or None,
+    }
+
+
+def _run(run: Run | None) -> dict[str, Any] | None:
+    if run is None:
+        return None
+    return {
+        "key": run.key,
+        "number": run.number,
+        "sha": run.sha,
+        "action": run.action.value,
+        "status": run.status.value,
+        "attempt": run.attempt,
+        "reasons": [{"kind": reason.kind, "text": reason.text} for reason in run.reasons],
+        "started_at": _time(run.started_at),
+        "finished_at": _time(run.finished_at),
+        "text": run.text or None,
+        "url": run.url or None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return utc(moment) if moment is not None else None
+
+
+def status_json(context: Context, found: Overview) -> str:
+    """One object, `saasbot.status/1`."""
+    document = {
+        "schema": "saasbot.status/1",
+        "config_sha": context.desired.sha,
+        "now": utc(context.now),
+        "targets": [_row_document(row) for row in found.rows],
+        "merge_requests": [
+            {
+                "iid": each.iid,
+                "title": each.title,
+                "branch": each.source_branch,
+                "url": each.url or None,
+                "has_conflicts": each.has_conflicts,
+                "ci": each.ci.value,
+            }
+            for each in found.merge_requests
+        ],
+        "held": [_held(held) for held in found.held],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _row_document(row: Row) -> dict[str, Any]:
+    target, record = row.target, row.record
+    return {
+        "id": row.id,
+        "environment": target.namespace.environment if target else None,
+        "ref": target.ref if target else (record.ref if record else None),
+        "sha": record.sha or None if record else None,
+        "deployed_sha": record.deployed_sha or None if record else None,
+        "deployed_at": _time(record.deployed_at) if record else None,
+        "adopted": record.adopted if record else False,
+        "removed_at": _time(record.removed_at) if record else None,
+        "run": _run(record.run) if record else None,
+        "held": [_held(held) for held in row.held],
+    }
+
+
+def _held(held: Held) -> dict[str, Any]:
+    return {"subject": held.subject, "gate": held.gate.value, "text": held.text, "until": _time(held.until)}
+
+
+def status_text(context: Context, found: Overview) -> str:
+    """A table of targets, then merge requests, then what is stuck."""
+    lines = [f"config {short(context.desired.sha or 'working tree')}, {len(found.rows)} targets at {utc(context.now)}", ""]
+    rows = [("TARGET", "ENVIRONMENT", "WANTED", "RUNS", "LAST RUN"), *(_cells(row) for row in found.rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if found.merge_requests:
+        lines += ["", "Merge requests:"]
+        lines += [f"  !{mr.iid} {mr.title}{' (conflicts)' if mr.has_conflicts else ''}" for mr in found.merge_requests]
+    stuck = [*found.held, *(held for row in found.rows for held in row.held)]
+    if stuck:
+        lines += ["", "Held:"]
+        lines += [f"  {held.subject}: {held.gate}: {held.text}" for held in stuck[:100]]
+        lines += [f"  ... and {len(stuck) - 100} more"] if len(stuck) > 100 else []
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    target, record = row.target, row.record
+    wanted = (short(target.ref) if target.pinned else target.ref) if target else "(invalid)" if row.held else "(removed)"
+    runs = short(record.deployed_sha or record.sha) if record else ""
+    if record and record.adopted:
+        runs += " (adopted)"
+    last = f"{record.run.status} {short(record.run.sha)}" if record and record.run else ""
+    return row.id, target.namespace.environment if target else "", wanted, runs or "-", last or "-"

@@ -1,0 +1,35 @@
+"""Progress on standard error while a pass acts: a live line on a terminal, plain lines in CI logs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import click
+
+from bot.cli.output import log
+from bot.cli.session import Session
+from bot.model.plan import ACTION_KINDS, Action, FollowRun, Outcome, OutcomeStatus, RecordState
+
+
+def progress(session: Session) -> Callable[[Action, Outcome], None]:
+    """What is called after each action; records are only told with `-v`."""
+    live = sys.stderr.isatty() and session.log_format == "text" and not session.verbose
+    count = 0
+
+    def tell(action: Action, outcome: Outcome) -> None:
+        nonlocal count
+        count += 1
+        kind = ACTION_KINDS[type(action)]
+        broken = outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.REFUSED)
+        if live and not broken:
+            click.echo(f"\r\033[K{count} {kind} {action.subject}"[:160], err=True, nl=False)
+            return
+        if broken or session.verbose or not isinstance(action, RecordState | FollowRun):
+            if live:
+                click.echo("\r\033[K", err=True, nl=False)
+            level = "warning" if broken else "info"
+            text = f"{kind} {action.subject}: {outcome.status}: {outcome.text}"
+            log(session.log_format, level, text, kind=kind, subject=action.subject, outcome=outcome.status.value)
+
+    return tell

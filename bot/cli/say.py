@@ -1,0 +1,37 @@
+"""`saasbot say`: a comment command without a merge request."""
+
+from __future__ import annotations
+
+import getpass
+
+import click
+
+from bot.cli.output import exit_code, pass_text
+from bot.cli.progress import progress
+from bot.cli.session import Session
+from bot.model.observed import Note
+
+
+@click.command(help='Give a comment command, e.g. saasbot say "promote my-service/my-service/production".')
+@click.argument("text")
+@click.option("--as", "user", metavar="USER", help="Who speaks; with a local forge only.  [default: you]")
+@click.option("--dry-run", is_flag=True, help="Show what would follow, and write nothing.")
+@click.pass_obj
+def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
+    """Hand one command to a pass; the pass does whatever else is due, too."""
+    from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
+
+    job = session.job(writes=not dry_run, progress=progress(session))
+    note = Note(id="0", author=user or getpass.getuser(), body=text)
+    if dry_run:
+        tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))
+        report = line.plan(job, tree, (note,))
+    else:
+        report = line.reconcile(job, (note,))
+    refused = False
+    for answer in report.plan.answers:
+        click.echo(f"{answer.verb}: {'' if answer.ok else 'refused: '}{answer.text}")
+        refused = refused or not answer.ok
+    if report.plan.actions:
+        click.echo(pass_text(report, "text"), nl=False)
+    raise SystemExit(1 if refused else exit_code(report))

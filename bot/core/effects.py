@@ -1,0 +1,300 @@
+"""Effects: what each command writes down. One function a family of verbs; the answer is a value with words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from bot.core import verbs as words
+from bot.core.batches import content
+from bot.core.branches import remember
+from bot.core.commands import freeze_until
+from bot.core.follow import cancel
+from bot.core.gates import NEVER_OVERRIDDEN, same_url, short
+from bot.core.promotion import choose, newest_first, published
+from bot.core.scope import Scope, owners_of
+from bot.core.sheet import Sheet
+from bot.model.desired import Desired, Target, is_sha
+from bot.model.observed import Note, Unreachable
+from bot.model.plan import Gate
+from bot.model.state import (
+    Block,
+    CommandFreeze,
+    Hold,
+    MergeRequestState,
+    Override,
+    Pin,
+    PromotionRequest,
+    Question,
+    Reason,
+    RunRequest,
+    RunStatus,
+    Veto,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended: `public` where the text is worth a reply and not only a reaction."""
+
+    ok: bool
+    text: str
+    public: bool = False
+
+
+def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) -> Done:  # noqa: C901, PLR0911, PLR0912 - one arm a verb
+    """Write down what an allowed command asks for."""
+    match command:
+        case words.Help() | words.Status() | words.Explain() | words.PlanCmd():
+            return _question(sheet, command, note, scope)
+        case words.Refresh():
+            return Done(ok=True, text="this pass has looked at everything again")
+        case words.Retry():
+            return _retry(sheet, note, scope)
+        case words.Cancel():
+            return _cancel(sheet, note, scope)
+        case words.Regenerate() | words.HoldCmd() | words.Unhold() | words.Split() | words.Group() | words.Ignore():
+            return _on_branch(sheet, command, note, scope)
+        case words.Promote():
+            return _promote(sheet, command, note, scope.targets[0])
+        case words.Rollback():
+            return _rollback(sheet, command, note, scope.targets[0])
+        case words.Pin() | words.Unpin():
+            return _pin(sheet, command, note, scope.targets)
+        case words.Block() | words.Unblock():
+            return _block(sheet, command, note)
+        case words.OverrideCmd():
+            return _override(sheet, command, note, scope)
+        case words.FreezeCmd() | words.Unfreeze():
+            return _freeze(sheet, command, note)
+        case _:
+            assert_never(command)
+
+
+def _question(sheet: Sheet, command: words.Command, note: Note, scope: Scope) -> Done:
+    if scope.merge_request is not None:
+        target = scope.targets[0].id if scope.named else ""
+        question = Question(words.verb(command), target, note.author)
+        questions = {**sheet.state.questions, str(scope.merge_request.iid): question}
+        sheet.state = replace(sheet.state, questions=questions)
+    return Done(ok=True, text="answered in the report")
+
+
+def _retry(sheet: Sheet, note: Note, scope: Scope) -> Done:
+    requests: dict[str, RunRequest] = {}
+    for target in scope.targets:
+        record = sheet.target_state(target.id)
+        run = record.run if record is not None else None
+        ended_badly = run is not None and run.status in (RunStatus.FAILED, RunStatus.CANCELED, RunStatus.UNKNOWN)
+        if ended_badly or scope.named:
+            kind = "retry" if ended_badly else "manual"
+            requests[target.id] = RunRequest(target.id, kind, note.author, sheet.now)
+    forgiven = _forgive(sheet, scope)
+    if not requests and not forgiven:
+        return Done(ok=False, text="nothing here has failed; name a target to run it all the same: `retry <target>`")
+    sheet.state = replace(sheet.state, run_requests={**sheet.state.run_requests, **requests})
+    return Done(ok=True, text="runs again: " + (", ".join(sorted(requests)) or "the merge request's content"))
+
+
+def _forgive(sheet: Sheet, scope: Scope) -> bool:
+    """Set the failed CI of the bot's own merge request aside."""
+    branch = scope.branch
+    edits = branch.edits if branch is not None else ()
+    own = content(edits) | {f"{t.id}@{r.sha}" for t in scope.targets if (r := sheet.state.requests.get(t.id))}
+    kept = tuple(failed for failed in sheet.state.failed_contents if not failed.content <= own)
+    changed = len(kept) != len(sheet.state.failed_contents)
+    sheet.state = replace(sheet.state, failed_contents=kept)
+    if branch is not None:
+        remember(sheet, replace(branch.record, forgiven=branch.merge_request.head_sha))
+    return changed or branch is not None
+
+
+def _cancel(sheet: Sheet, note: Note, scope: Scope) -> Done:
+    stopped = []
+    for target in scope.targets:
+        record = sheet.target_state(target.id)
+        if record is None or record.run is None or not record.run.status.in_flight:
+            continue
+        reason = Reason("command", f"{note.author} asked to stop run {record.run.number}")
+        cancel(sheet, record, record.run, target.pipeline, reason)
+        stopped.append(target.id)
+    return Done(ok=bool(stopped), text="stops " + ", ".join(stopped) if stopped else "no run is in flight here")
+
+
+BranchCommand = words.Regenerate | words.HoldCmd | words.Unhold | words.Split | words.Group | words.Ignore
+
+
+def _on_branch(sheet: Sheet, command: BranchCommand, note: Note, scope: Scope) -> Done:
+    branch = scope.branch
+    if branch is None:
+        return Done(ok=False, text="this works on a promotion merge request of the bot only")
+    record = branch.record
+    splits = sheet.state.splits
+    match command:
+        case words.Regenerate():
+            remember(sheet, replace(record, asked="discard" if command.discard_edits else "keep"))
+            return Done(ok=True, text="rebuilt from the base")
+        case words.HoldCmd():
+            remember(sheet, replace(record, hold=Hold(note.author, sheet.now, command.reason or "")))
+            return Done(ok=True, text="held; `unhold` lets it go")
+        case words.Unhold():
+            remember(sheet, replace(record, hold=None))
+            return Done(ok=record.hold is not None, text="let go" if record.hold else "it was not held")
+        case words.Split():
+            sheet.state = replace(sheet.state, splits=splits | {record.batch})
+            return Done(ok=True, text="cut into one merge request for each file")
+        case words.Group():
+            sheet.state = replace(sheet.state, splits=splits - {record.batch})
+            return Done(ok=record.batch in splits, text="joined again" if record.batch in splits else "it was not cut")
+        case words.Ignore():
+            return _ignore(sheet, note, record)
+        case _:
+            assert_never(command)
+
+
+def _ignore(sheet: Sheet, note: Note, record: MergeRequestState) -> Done:
+    vetoes = tuple(Veto(e.target, e.new, note.author, sheet.now) for e in record.edits)
+    targets = {each.target for each in record.edits}
+    requests = {key: request for key, request in sheet.state.requests.items() if key not in targets}
+    sheet.state = replace(sheet.state, vetoes=(*sheet.state.vetoes, *vetoes), requests=requests)
+    remember(sheet, replace(record, asked="close"))
+    return Done(ok=True, text="closed; these versions wait for newer ones")
+
+
+def _promote(sheet: Sheet, command: words.Promote, note: Note, target: Target) -> Done:
+    if not target.pinned:
+        return Done(ok=False, text=f"{target.id} follows {target.ref}: it moves with it, there is nothing to promote")
+    sha = command.sha or _newest(sheet, target)
+    if not sha:
+        return Done(ok=False, text=f"nothing newer than {short(target.ref)} was published for {target.id}")
+    sha = _full_sha(sheet, target, sha)
+    if not is_sha(sha):
+        return Done(ok=False, text=f"{command.sha} is not a full commit sha, and no published one starts with it")
+    if sha == target.ref:
+        return Done(ok=False, text=f"{target.id} is at {short(sha)} already")
+    return _request(sheet, PromotionRequest(target.id, sha, note.author, sheet.now), f"{short(sha)} is asked for")
+
+
+def _request(sheet: Sheet, request: PromotionRequest, text: str) -> Done:
+    """Write a request down; a veto of the same version is thereby taken back."""
+    vetoes = tuple(v for v in sheet.state.vetoes if (v.target, v.sha) != (request.target, request.sha))
+    requests = {**sheet.state.requests, request.target: request}
+    sheet.state = replace(sheet.state, requests=requests, vetoes=vetoes)
+    return Done(ok=True, text=f"{request.target}: {text}; its merge request opens when every gate passes")
+
+
+def _newest(sheet: Sheet, target: Target) -> str:
+    return next(iter(newest_first(sheet, target, published(sheet, target))), "")
+
+
+def _full_sha(sheet: Sheet, target: Target, sha: str) -> str:
+    """A published sha that starts like this, if there is exactly one."""
+    if is_sha(sha) or len(sha) < 7:
+        return sha
+    known = {p.sha for channel, _ in sheet.subscribed(target) for p in sheet.publications(channel)}
+    record = sheet.target_state(target.id)
+    if record is not None:
+        known |= {record.sha, record.deployed_sha, record.run.previous if record.run is not None else ""}
+    found = [each for each in known if each.startswith(sha)]
+    return found[0] if len(found) == 1 else sha
+
+
+def _rollback(sheet: Sheet, command: words.Rollback, note: Note, target: Target) -> Done:
+    if not target.pinned:
+        return Done(ok=False, text=f"{target.id} follows {target.ref}: revert there, or `pin` it")
+    record = sheet.target_state(target.id)
+    before = record.run.previous if record is not None and record.run is not None else ""
+    sha = _full_sha(sheet, target, command.sha or before)
+    if not is_sha(sha):
+        return Done(ok=False, text=f"no earlier version of {target.id} is on record: `rollback {target.id} to <sha>`")
+    if sha == target.ref:
+        return Done(ok=False, text=f"{target.id} is at {short(sha)} already")
+    pin = Pin(sha, note.author, sheet.now, "rolled back", rollback=True)
+    sheet.state = replace(sheet.state, pins={**sheet.state.pins, target.id: pin})
+    request = PromotionRequest(target.id, sha, note.author, sheet.now, rollback=True)
+    return _request(sheet, request, f"rolls back to {short(sha)} and stays there until `unpin`")
+
+
+def _pin(sheet: Sheet, command: words.Pin | words.Unpin, note: Note, targets: tuple[Target, ...]) -> Done:
+    pins = dict(sheet.state.pins)
+    names = ", ".join(target.id for target in targets)
+    if isinstance(command, words.Unpin):
+        found = [target.id for target in targets if pins.pop(target.id, None) is not None]
+        requests = {k: r for k, r in sheet.state.requests.items() if not (r.rollback and k in found)}
+        sheet.state = replace(sheet.state, pins=pins, requests=requests)
+        return Done(ok=bool(found), text=f"unpinned {names}" if found else f"{names or 'nothing'} was not pinned")
+    for target in targets:
+        record = sheet.target_state(target.id)
+        sha = target.ref if target.pinned else (record.sha if record is not None else "")
+        if not is_sha(sha):
+            return Done(ok=False, text=f"it is not known which version {target.id} runs")
+        pins[target.id] = Pin(sha, note.author, sheet.now)
+    sheet.state = replace(sheet.state, pins=pins)
+    return Done(ok=bool(targets), text=f"pinned {names}" if targets else "name a target: `pin <target>`")
+
+
+def _block(sheet: Sheet, command: words.Block | words.Unblock, note: Note) -> Done:
+    if not is_sha(command.sha):
+        return Done(ok=False, text=f"{command.sha} is not a full commit sha of 40 digits")
+    others = tuple(b for b in sheet.state.blocks if not (b.sha == command.sha and same_url(b.url, command.url)))
+    if isinstance(command, words.Unblock):
+        found = len(others) != len(sheet.state.blocks)
+        sheet.state = replace(sheet.state, blocks=others)
+        return Done(ok=found, text="unblocked" if found else "it was not blocked by a command; see blockedVersions")
+    block = Block(command.url, command.sha, note.author, sheet.now, command.reason)
+    sheet.state = replace(sheet.state, blocks=(*others, block))
+    return Done(ok=True, text=f"{short(command.sha)} of {command.url} will not be promoted or started")
+
+
+def _override(sheet: Sheet, command: words.OverrideCmd, note: Note, scope: Scope) -> Done:
+    known = {gate.value for gate in Gate if gate not in NEVER_OVERRIDDEN}
+    if command.gate not in known:
+        return Done(ok=False, text=f"{command.gate} is not a gate that can be overridden: {', '.join(sorted(known))}")
+    settings = sheet.context.settings.commands
+    pairs = [
+        (target.id, sha)
+        for target in scope.targets
+        if (settings.override_group != "owners" or note.author in owners_of(sheet, (target,)))
+        and (sha := _due_sha(sheet, target, scope))
+    ]
+    if not pairs:
+        return Done(ok=False, text="there is no version here that a gate holds")
+    head = scope.merge_request.head_sha if scope.merge_request is not None else ""
+    given = tuple(Override(t, sha, command.gate, note.author, sheet.now, command.reason, head) for t, sha in pairs)
+    kept = tuple(o for o in sheet.state.overrides if (o.target, o.sha, o.gate) not in {(t, s, command.gate) for t, s in pairs})
+    sheet.state = replace(sheet.state, overrides=(*kept, *given))
+    what = ", ".join(f"{target} at {short(sha)}" for target, sha in pairs)
+    return Done(ok=True, text=f"{command.gate} is passed for {what}")
+
+
+def _due_sha(sheet: Sheet, target: Target, scope: Scope) -> str:
+    """The version of a target that is waiting: in this merge request, to be promoted, or to be started."""
+    if scope.branch is not None:
+        return next((e.new for e in scope.branch.edits if e.target == target.id), "")
+    if scope.merge_request is not None:
+        proposal = sheet.facts.proposal(scope.merge_request.iid)
+        return proposal.targets[target.id].ref if isinstance(proposal, Desired) and target.id in proposal.targets else ""
+    choice = choose(sheet, target)
+    sha = sheet.facts.sha(target)
+    record = sheet.target_state(target.id)
+    waiting = not isinstance(sha, Unreachable) and (record is None or record.sha != sha)
+    if waiting or choice is None:
+        return "" if isinstance(sha, Unreachable) else sha
+    return choice.sha
+
+
+def _freeze(sheet: Sheet, command: words.FreezeCmd | words.Unfreeze, note: Note) -> Done:
+    scope = command.scope or "all"
+    others = tuple(freeze for freeze in sheet.state.freezes if freeze.scope != scope)
+    if isinstance(command, words.Unfreeze):
+        found = len(others) != len(sheet.state.freezes)
+        sheet.state = replace(sheet.state, freezes=others)
+        return Done(ok=found, text=f"{scope} moves again" if found else f"{scope} was not frozen by a command")
+    until = freeze_until(command.until, sheet.now) if command.until else None
+    if command.until and (until is None or until <= sheet.now):
+        return Done(ok=False, text=f"{command.until} is no time to come: write 4h or 2026-01-02T08:00:00Z")
+    freeze = CommandFreeze(scope, note.author, sheet.now, command.reason, until)
+    sheet.state = replace(sheet.state, freezes=(*others, freeze))
+    return Done(ok=True, text=f"{scope} is frozen {'until ' + command.until if command.until else 'until `unfreeze`'}")
+
+

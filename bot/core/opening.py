@@ -1,0 +1,19 @@
+"""Opening: the sheet with what became of the runs and what people ordered, before anything is decided from it."""
+
+from __future__ import annotations
+
+from bot.core.context import Context
+from bot.core.facts import Facts
+from bot.core.follow import follow_runs
+from bot.core.orders import take_orders
+from bot.core.sheet import Sheet
+from bot.model.state import State
+
+
+def opened_sheet(context: Context) -> Sheet:
+    """Follow and listen; everything else is decided from what this leaves."""
+    state = context.state or State(lineage=context.observed.nonce)
+    sheet = Sheet(context, Facts(context.observed), state)
+    follow_runs(sheet)
+    take_orders(sheet)
+    return sheet

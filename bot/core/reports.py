@@ -1,0 +1,175 @@
+"""Reports: the sticky comment of every merge request that concerns the bot (DESIGN section 6).
+
+A comment is edited in place, and only when what it says has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from bot.core import preview
+from bot.core.branches import Branch, forget
+from bot.core.sections import sections
+from bot.core.sheet import Sheet
+from bot.model.observed import MergeRequest, MergeRequestStatus
+from bot.model.plan import (
+    CloseMergeRequest,
+    CommentAction,
+    Held,
+    MergeMergeRequest,
+    OpenMergeRequest,
+    RegenerateMergeRequest,
+    SplitMergeRequest,
+    UpdateMergeRequest,
+)
+from bot.model.state import Edit, MergeRequestState, Reason
+from bot.render import comments, marker
+
+FOLLOWED = timedelta(days=7)
+"""How long a merged merge request waits for the runs that it leads to."""
+
+ASKED = (Reason("report", "the report says something else now"),)
+
+
+def write_reports(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
+    """Bring every sticky comment up to date."""
+    for action in list(sheet.actions):
+        if isinstance(action, OpenMergeRequest):
+            _report(sheet, None, action.commit.branch, _promotion(sheet, None, action.commit.branch, action.edits))
+    contents = _contents(sheet)
+    for branch in branches:
+        if branch.name in contents or branch.name not in _ending(sheet):
+            edits = contents.get(branch.name, branch.edits)
+            _report(sheet, branch.merge_request, branch.name, _promotion(sheet, branch, branch.name, edits))
+    for record in list(sheet.state.merge_requests.values()):
+        if record.merged:
+            _report_merged(sheet, record)
+    for merge_request in preview.of_people(sheet):
+        _report_change(sheet, merge_request)
+
+
+def _contents(sheet: Sheet) -> dict[str, tuple[Edit, ...]]:
+    """By branch: what this plan puts on it."""
+    kinds = (UpdateMergeRequest, RegenerateMergeRequest, SplitMergeRequest)
+    return {action.commit.branch: action.edits for action in sheet.actions if isinstance(action, kinds)}
+
+
+def _ending(sheet: Sheet) -> frozenset[str]:
+    """Branches that this plan closes; the closing comment says all there is to say."""
+    return frozenset(action.branch for action in sheet.actions if isinstance(action, CloseMergeRequest))
+
+
+def _report(sheet: Sheet, merge_request: MergeRequest | None, branch: str, body: str) -> bool:
+    """Put a sticky comment in place if it says something new; returns whether it does."""
+    note, previous = _previous(sheet, merge_request)
+    data: Mapping[str, Any] = {"branch": branch, **_memory(sheet, branch)}
+    text = comments.sticky(body, data, previous, sheet.now, sheet.context.report_key)
+    if text is None:
+        return False
+    iid = merge_request.iid if merge_request is not None else 0
+    sheet.actions.append(CommentAction(f"merge-request:{branch}", iid, branch, note, text, ASKED))
+    return True
+
+
+def _previous(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[str, str | None]:
+    """The id and text of the sticky comment that is there: by the bot's own id and with a valid marker."""
+    for note in merge_request.notes if merge_request is not None else ():
+        own = note.author == sheet.context.observed.me
+        if own and marker.read(note.body, comments.STICKY, sheet.context.report_key) is not None:
+            return note.id, note.body
+    return "", None
+
+
+def _memory(sheet: Sheet, branch: str) -> dict[str, Any]:
+    """What the statefile knows of a merge request and could not be seen from its content."""
+    record = sheet.state.merge_requests.get(branch)
+    hold = record.hold if record is not None else None
+    return {"hold": [hold.by, comments.moment(hold.at), hold.reason]} if hold is not None else {}
+
+
+def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit, ...]) -> str:
+    targets = sheet.context.desired.targets
+    changes = tuple(
+        comments.PromotionChange(
+            target=each.target,
+            url=targets[each.target].url,
+            old=each.old,
+            new=each.new,
+            titles=sheet.facts.titles(targets[each.target].url, each.old, each.new),
+        )
+        for each in edits
+        if each.target in targets
+    )
+    held = _held(sheet, name, edits)
+    merged = branch is not None and any(
+        isinstance(a, MergeMergeRequest) and a.iid == branch.merge_request.iid for a in sheet.actions
+    )
+    view = comments.PromotionView(
+        changes=changes,
+        held=held,
+        runs=tuple(_runs(sheet, edits)),
+        starts=tuple(_starts(edits)),
+        hold=branch.record.hold if branch is not None else None,
+        notices=("every gate passes: it is being merged",) if merged else (),
+        answers=sections(sheet, branch.merge_request.iid, edits) if branch is not None else (),
+        prefix=sheet.context.settings.commands.prefix,
+    )
+    return comments.promotion_report(view)
+
+
+def _held(sheet: Sheet, branch: str, edits: Iterable[Edit]) -> tuple[Held, ...]:
+    subjects = {f"merge-request:{branch}", *(f"target:{each.target}" for each in edits)}
+    return tuple(held for held in sheet.held if held.subject in subjects)
+
+
+def _starts(edits: Iterable[Edit]) -> Iterable[comments.StartLine]:
+    for each in edits:
+        move = f"{comments.short(each.old)} -> {comments.short(each.new)}"
+        yield comments.StartLine(each.target, (Reason("promotion", move),))
+
+
+def _runs(sheet: Sheet, edits: Iterable[Edit]) -> Iterable[comments.RunLine]:
+    """The runs of exactly these versions."""
+    for each in edits:
+        record = sheet.target_state(each.target)
+        if record is not None and record.run is not None and record.run.sha == each.new:
+            run = record.run
+            yield comments.RunLine(each.target, run.sha, run.status, run.text, run.url)
+
+
+def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
+    """Follow the runs that a merge led to; when they have ended and that was told, the record goes."""
+    merge_request = sheet.context.observed.merge_requests.get(record.iid)
+    if merge_request is None or merge_request.state is MergeRequestStatus.OPENED:
+        return
+    targets = sheet.context.desired.targets
+    present = tuple(e for e in record.edits if e.target in targets and targets[e.target].ref == e.new)
+    runs = tuple(_runs(sheet, record.edits))
+    view = comments.PromotionView(
+        changes=tuple(comments.PromotionChange(e.target, targets[e.target].url, e.old, e.new) for e in present),
+        held=_held(sheet, record.branch, present),
+        runs=runs,
+        notices=("merged",),
+        prefix=sheet.context.settings.commands.prefix,
+    )
+    told = not _report(sheet, merge_request, record.branch, comments.promotion_report(view))
+    ended = len(runs) >= len(present) and not any(run.status.in_flight for run in runs)
+    late = record.changed_at is not None and sheet.now - record.changed_at > FOLLOWED
+    if told and (ended or late):
+        forget(sheet, record.branch)
+
+
+def _report_change(sheet: Sheet, merge_request: MergeRequest) -> None:
+    """The plan on a merge request of a person; none where nothing of it concerns the bot."""
+    view = preview.change(sheet, merge_request)
+    if view is None:
+        return
+    view = replace(view, answers=sections(sheet, merge_request.iid, ()))
+    note, _ = _previous(sheet, merge_request)
+    if view.starts or view.held or view.notices or view.answers or note:
+        _report(sheet, merge_request, merge_request.source_branch, comments.change_report(view))
+
+

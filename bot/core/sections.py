@@ -1,0 +1,41 @@
+"""Sections: answers to the last question that was asked on a merge request, made afresh in every pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.core.explain import Explanation, explain_on
+from bot.core.gates import holding, short
+from bot.core.sheet import Sheet
+from bot.model.state import Edit
+from bot.render import comments
+
+MOST = 10
+"""Targets that one answer goes into; more would be read by nobody."""
+
+
+def sections(sheet: Sheet, iid: int, edits: Iterable[Edit]) -> tuple[comments.Section, ...]:
+    """The answer to the question that stands on this merge request, if there is one."""
+    question = sheet.state.questions.get(str(iid))
+    if question is None:
+        return ()
+    if question.verb == "help":
+        return (comments.Section("help", tuple(f"{v.usage}: {v.does}" for v in comments.PROMOTION_VERBS)),)
+    named = [question.target] if question.target else [edit.target for edit in edits]
+    found = tuple(_section(question.verb, explain_on(sheet, target)) for target in named[:MOST])
+    return found or (comments.Section(question.verb, ("it is answered by this report",)),)
+
+
+def _section(verb: str, found: Explanation) -> comments.Section:
+    lines = [found.problem] if found.problem else []
+    if found.record is not None and found.record.run is not None:
+        run = found.record.run
+        lines.append(f"run {run.number} of {short(run.sha)}: {run.status}")
+    if verb in ("explain", "plan"):
+        lines += [f"{reason.kind}: {reason.text}" for reason in found.reasons]
+    verdicts = found.promotion if found.promoted_sha else found.run
+    shown = verdicts if verb == "explain" else holding(verdicts)
+    if found.promoted_sha and shown:
+        lines.append(f"next version {short(found.promoted_sha)}")
+    lines += [f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}" for v in shown]
+    return comments.Section(f"{verb} {found.target}", tuple(lines) or ("nothing to say",))

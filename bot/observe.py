@@ -1,0 +1,159 @@
+"""Observe: look at the world, as far as a decision needs it. The only threads, and one clock reading.
+
+Observation is two-step: first what is always needed, then what the pure `wants` names, until nothing is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+from bot.config.load import Loaded
+from bot.core.context import Context
+from bot.errors import ServerUnreachable
+from bot.model.desired import Desired, Pipeline
+from bot.model.observed import MergeRequest, Note, Observed, Recorded, RunFact, Unreachable, Wants
+from bot.model.state import Run, State
+from bot.ports import ConfigTree, Ports
+from bot.settings import Settings
+
+THREADS = 16
+
+Load = Callable[[ConfigTree], Loaded]
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def observe(
+    ports: Ports, settings: Settings, desired: Desired, recorded: Recorded, base: str, commands: tuple[Note, ...] = ()
+) -> Context:
+    """What every decision needs: refs, runs in flight and merge requests, at one `now`."""
+    state = recorded.state
+    now = ports.clock.now()
+    with ThreadPoolExecutor(THREADS) as pool:
+        merge_requests = pool.submit(_merge_requests, ports, state)
+        refs = pool.submit(_refs, ports, desired)
+        runs = pool.submit(_runs, ports, desired, state)
+        branches = ports.forge.branches("saasbot/") if state is None else None
+        observed = Observed(
+            base=base,
+            me=ports.forge.me(),
+            nonce=ports.clock.nonce(),
+            refs=refs.result(),
+            runs=runs.result(),
+            merge_requests=merge_requests.result(),
+            commands=commands,
+            branches=branches,
+            state_lost=state is None and bool(branches),
+            unavailable=_unavailable(ports, desired),
+        )
+    return Context(settings, desired, observed, state, now)
+
+
+def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants: Wants) -> Context:
+    """The same context with everything that was wanted; what cannot be had is there as `Unreachable`."""
+    observed = context.observed
+    merge_requests = observed.merge_requests
+    looked_up = _histories(observed, wants)
+    lineages = _all(looked_up, lambda url: ports.histories.lineage(url, looked_up[url]))
+    titles = _all(wants.titles, lambda key: ports.histories.titles(*key))
+    diffs = _all(wants.diffs, lambda iid: ports.forge.diff(merge_requests[iid]))
+    proposals = {iid: _proposal(ports, load, merge_requests[iid]) for iid in sorted(wants.proposals)}
+    found = replace(
+        observed,
+        lineages={**observed.lineages, **lineages},
+        looked_up={**observed.looked_up, **looked_up},
+        titles={**observed.titles, **{f"{url} {old}..{new}": found for (url, old, new), found in titles.items()}},
+        blobs={**observed.blobs, **_blobs(tree, wants.blobs)},
+        diffs={**observed.diffs, **diffs},
+        proposals={**observed.proposals, **proposals},
+        roles={**observed.roles, **{user: ports.forge.role(user) for user in sorted(wants.roles)}},
+        branches=ports.forge.branches("saasbot/") if wants.branches else observed.branches,
+    )
+    return replace(context, observed=found)
+
+
+def _all(keys: Iterable[Key], ask: Callable[[Key], Value]) -> dict[Key, Value | Unreachable]:
+    """Ask for all keys at once; a server that cannot be reached is an answer and stops nobody else."""
+    keys = list(keys)
+    if not keys:
+        return {}
+    with ThreadPoolExecutor(min(THREADS, len(keys))) as pool:
+        return dict(zip(keys, pool.map(lambda key: _asked(ask, key), keys), strict=True))
+
+
+def _asked(ask: Callable[[Key], Value], key: Key) -> Value | Unreachable:
+    try:
+        return ask(key)
+    except ServerUnreachable as error:
+        return Unreachable(error.message)
+
+
+def _merge_requests(ports: Ports, state: State | None) -> dict[int, MergeRequest]:
+    """All open merge requests, and those on record that are no longer open."""
+    found = {each.iid: each for each in ports.forge.open_merge_requests()}
+    for record in state.merge_requests.values() if state is not None else ():
+        if record.iid not in found:
+            ended = ports.forge.merge_request(record.iid)
+            if ended is not None:
+                found[ended.iid] = ended
+    return found
+
+
+def _refs(ports: Ports, desired: Desired) -> dict[str, Mapping[str, str] | Unreachable]:
+    """One request for each code repository that has a followed ref; none for full shas."""
+    wanted: dict[str, set[str]] = {}
+    for target in desired.targets.values():
+        if not target.pinned and not target.disable:
+            wanted.setdefault(target.url, set()).add(target.ref)
+    return _all(wanted, lambda url: ports.refs.resolve(url, sorted(wanted[url])))
+
+
+def _runs(ports: Ports, desired: Desired, state: State | None) -> dict[str, RunFact | Unreachable | None]:
+    """What became of each run in flight; an intent without a handle is asked for by its key."""
+    pipelines = {target.pipeline.name: target.pipeline for target in desired.targets.values()}
+    records = state.targets.values() if state is not None else ()
+    runs = {r.run.key: r.run for r in records if r.run is not None and r.run.status.in_flight}
+    return _all(runs, lambda key: _run(ports, pipelines.get(runs[key].pipeline), runs[key]))
+
+
+def _run(ports: Ports, pipeline: Pipeline | None, run: Run) -> RunFact | Unreachable | None:
+    if pipeline is None:
+        return Unreachable(f"the pipeline {run.pipeline} of run {run.key} is not in the config any more")
+    provider = ports.pipelines(pipeline.instance)
+    if isinstance(provider, Unreachable):
+        return provider
+    return provider.status(pipeline, run) if run.handle else provider.find(pipeline, run)
+
+
+def _unavailable(ports: Ports, desired: Desired) -> dict[str, str]:
+    """Instances that no run can be started on, with the reason."""
+    instances = {target.pipeline.instance.name: target.pipeline.instance for target in desired.targets.values()}
+    found = {name: ports.pipelines(instance) for name, instance in instances.items()}
+    return {name: provider.text for name, provider in found.items() if isinstance(provider, Unreachable)}
+
+
+def _histories(observed: Observed, wants: Wants) -> dict[str, frozenset[str]]:
+    """By url: all shas to be ordered, those asked before included, so that one answer orders them all."""
+    found: dict[str, set[str]] = {}
+    for url, sha in wants.histories:
+        found.setdefault(url, set(observed.looked_up.get(url, ()))).add(sha)
+    return {url: frozenset(shas) for url, shas in found.items()}
+
+
+def _blobs(tree: ConfigTree, paths: Iterable[str]) -> dict[str, bytes]:
+    wanted = frozenset(paths)
+    if not wanted:
+        return {}
+    files = [file for file in tree.files() if file.path in wanted]
+    return dict(zip((file.path for file in files), tree.read(files), strict=True))
+
+
+def _proposal(ports: Ports, load: Load, merge_request: MergeRequest) -> Desired | Unreachable:
+    tree = ports.forge.merged_tree(merge_request)
+    return tree if isinstance(tree, Unreachable) else load(tree).desired
+
+

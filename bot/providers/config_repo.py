@@ -1,0 +1,150 @@
+"""The checkout at `--config` and its origin; implements `bot.ports.ConfigRepository`.
+
+The working tree is only ever read. A commit that is fetched brings objects and moves no ref, so that any number of
+processes may work in one checkout at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
+from bot.ports import SourceFile
+from bot.providers.git import ASK, GitError, git, ls_tree, raw, text, without_credentials
+from bot.providers.working_tree import CheckoutTree, list_checkout, list_folder, not_a_checkout
+
+_FETCH = ("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-prune", "--no-auto-maintenance", "--refmap=")
+
+
+class GitConfig:
+    """A config repository in a folder: a git checkout, a subfolder of one, or for reading just a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._trees: dict[str, CheckoutTree] = {}
+        self._seen: CheckoutTree | None = None
+
+    def working_tree(self) -> CheckoutTree:
+        """The files on disk, uncommitted edits and unignored new files included."""
+        try:
+            tree = list_checkout(self._root)
+        except GitError as error:
+            if not_a_checkout(error):
+                return list_folder(self._root)
+            raise self._broken(error) from error
+        self._seen = tree
+        return tree
+
+    def fetch(self, branch: str) -> str:
+        """Ask origin for the head of `branch`, bring it if it is missing, and return its sha.
+
+        Raises `ServerUnreachable`, or `WrongUsage` where there is no checkout, no origin or no such branch.
+        """
+        name = f"refs/heads/{branch}"
+        try:
+            out = git(self._root, "ls-remote", "origin", name, timeout=ASK)
+        except GitError as error:
+            raise self._no_origin(error, branch) from error
+        rows = (line.split(b"\t") for line in out.splitlines())
+        sha = next((row[0].decode() for row in rows if row[-1] == raw(name)), "")
+        if not sha:
+            raise WrongUsage(f"origin has no branch {branch!r}", hint="saasbot.yml names it in `branch`")
+        if not self._present(sha):
+            self._bring(sha, branch, name)
+        return sha
+
+    def _present(self, sha: str) -> bool:
+        """Whether the commit's whole tree can be listed; what was listed is kept for `tree`."""
+        try:
+            self.tree(sha)
+        except GitError:
+            return False
+        return True
+
+    def _bring(self, sha: str, branch: str, name: str) -> None:
+        try:
+            git(self._root, *_FETCH, "origin", sha)
+        except GitError:  # a server may refuse to give commits by id
+            try:
+                git(self._root, *_FETCH, "origin", name)
+            except GitError as error:
+                raise self._no_origin(error, branch) from error
+        if not self._present(sha):
+            origin = self._origin()
+            raise ServerUnreachable(f"{origin}: {branch} moved while it was fetched", hint="try again")
+
+    def _origin(self) -> str:
+        try:
+            return without_credentials(git(self._root, "remote", "get-url", "origin").decode().strip())
+        except GitError:
+            return ""
+
+    def _no_origin(self, error: GitError, branch: str) -> SaasbotError:
+        if not_a_checkout(error) or "dubious ownership" in error.stderr:
+            return self._broken(error)
+        origin = self._origin()
+        if not origin:
+            return WrongUsage(
+                f"{self._root} has no remote called origin", hint="run in a clone of the config repository"
+            )
+        return ServerUnreachable(
+            f"{origin}: fetch of {branch} failed: {error.line}",
+            hint="check the address, the network and the credentials that git uses there",
+        )
+
+    def _broken(self, error: GitError) -> SaasbotError:
+        if not_a_checkout(error):
+            return WrongUsage(
+                f"{self._root} is not a git checkout",
+                hint="run in a clone of the config repository, or name it by --config",
+            )
+        hint = "run: git config --global --add safe.directory ..." if "dubious ownership" in error.stderr else ""
+        return WrongUsage(f"{self._root} cannot be read by git: {error.line}", hint=hint)
+
+    def tree(self, sha: str) -> CheckoutTree:
+        """The tree of a commit that `fetch` brought; raises `GitError` for one that it did not."""
+        if sha not in self._trees:
+            entries = ls_tree(self._root, sha)
+            listed = tuple(SourceFile(entry.path, entry.blob) for entry in entries if entry.regular)
+            self._trees[sha] = CheckoutTree(self._root, sha, listed)
+        return self._trees[sha]
+
+    def behind(self, branch: str) -> str:
+        """One sentence if the checkout lacks commits of origin's `branch` as last fetched, else empty."""
+        seen = self._seen
+        count = seen.lacks if seen and seen.upstream == f"origin/{branch}" else self._count(branch)
+        if not count:
+            return ""
+        commits = "1 commit" if count == 1 else f"{count} commits"
+        return f"The checkout is {commits} behind origin/{branch}."
+
+    def _count(self, branch: str) -> int:
+        try:
+            return int(git(self._root, "rev-list", "--count", f"HEAD..refs/remotes/origin/{branch}"))
+        except GitError:  # no checkout, no commit, or nothing ever fetched: nothing is known
+            return 0
+
+
+def export(repo: Path, sha: str, folder: Path) -> None:
+    """Write all files of a commit below `folder`, which appears at once and complete; nothing if it is there already.
+
+    Raises `GitError`, or `OSError` where the place cannot be written.
+    """
+    import shutil  # noqa: PLC0415 - only command pipelines export
+
+    if folder.is_dir():
+        return
+    temporary = folder.with_name(f".{folder.name}-{os.urandom(8).hex()}")
+    (temporary / "tree").mkdir(parents=True)
+    work = {"GIT_INDEX_FILE": str(temporary.absolute() / "index"), "GIT_WORK_TREE": str(temporary.absolute() / "tree")}
+    work["GIT_DIR"] = text(git(repo, "rev-parse", "--absolute-git-dir").strip(b"\n"))
+    try:
+        git(repo, "read-tree", sha, env=work)
+        git(temporary / "tree", "checkout-index", "--all", "--force", env=work)
+        (temporary / "tree").rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was first, with the same content
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

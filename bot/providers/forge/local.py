@@ -1,0 +1,174 @@
+"""The local forge: a folder with the config repository as a bare git repository and merge requests as JSON.
+
+A whole forge (`bot.ports.Forge`) that ships, so that nothing else is needed to run the bot; git computes heads,
+conflicts, differences and merges, and people push to `config.git` as to any other origin. What people do at a real
+forge's page is done by `bot.providers.forge.local_people`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from bot.errors import WrongUsage
+from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
+from bot.model.plan import Commit
+from bot.ports import ConfigTree, Refused
+from bot.providers.forge.local_folder import LocalFolder
+from bot.providers.forge.local_git import build_push
+from bot.providers.forge.local_store import StoredNote
+from bot.providers.git import GitError, diff, merge_base
+from bot.providers.git_commits import merged_tree, update_ref
+from bot.providers.git_tree import GitTree
+from bot.settings import BotSettings, Settings
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Git's name for no files at all; what a branch without common history is compared with."""
+
+
+class LocalForge:
+    """A `bot.ports.Forge` in a folder; safe with any number of processes and threads.
+
+    `branch` is the config branch, `bot` who the bot is, `members` the roles of people. `now` is the clock: it dates
+    what is written here. Raises `ServerUnreachable` where the folder is missing or git fails on a question; a write
+    that git turns down is a `Refused`.
+    """
+
+    def __init__(
+        self, folder: Path, branch: str, bot: BotSettings, members: Mapping[str, Role], now: Callable[[], datetime]
+    ) -> None:
+        self.folder = LocalFolder(folder, branch, bot.name, now)
+        self._bot = bot
+        self._members = members
+
+    def me(self) -> str:
+        """The bot's own user name."""
+        return self._bot.name
+
+    def open_merge_requests(self) -> Sequence[MergeRequest]:
+        """All open merge requests into the config branch."""
+        return [mr for mr in self.folder.views(only_open=True) if mr.target_branch == self.folder.branch]
+
+    def merge_request(self, iid: int) -> MergeRequest | None:
+        """One merge request in any state; None if there is no such."""
+        return self.folder.show(iid)
+
+    def branches(self, prefix: str) -> Mapping[str, str]:
+        """Branches that start with `prefix`, with their heads."""
+        return self.folder.heads(prefix)
+
+    def diff(self, merge_request: MergeRequest) -> BranchDiff:
+        """The head against its merge base with the target branch; no changes where the branch is gone."""
+        head, base = merge_request.head_sha, self.folder.heads().get(merge_request.target_branch, "")
+        if not head or not base:
+            return BranchDiff(base, ())
+        with self.folder.asking():
+            common = merge_base(self.folder.repo, base, head)
+            return BranchDiff(common, diff(self.folder.repo, common or EMPTY_TREE, head))
+
+    def merged_tree(self, merge_request: MergeRequest) -> ConfigTree | Unreachable:
+        """The config as it would be after the merge; `Unreachable` where it conflicts."""
+        head, base = merge_request.head_sha, self.folder.heads().get(merge_request.target_branch, "")
+        if not head or not base:
+            return Unreachable(f"a branch of merge request {merge_request.iid} is gone")
+        with self.folder.asking():
+            tree = merged_tree(self.folder.repo, base, head)
+        if tree is None:
+            return Unreachable(f"merge request {merge_request.iid} conflicts with {merge_request.target_branch}")
+        return GitTree(self.folder.repo, tree, None)
+
+    def role(self, user: str) -> Role:
+        """The user's role as `forge.members` says; none for everybody else."""
+        return self._members.get(user, Role.NONE)
+
+    def push(self, commit: Commit) -> str | Refused:
+        """Build the commit and put it on its branch with a lease on `expected_head`; return the new head."""
+        self.folder.store.require()
+        try:
+            new = build_push(self.folder.repo, commit, self._bot, self.folder.branch)
+            if isinstance(new, Refused) or self._lease(commit, new):
+                return new
+            self.folder.recover()
+            if self._lease(commit, new):
+                return new
+        except GitError as error:
+            return Refused(f"{commit.branch} was not pushed: {error.line}")
+        return Refused(f"somebody else moved {commit.branch}")
+
+    def _lease(self, commit: Commit, new: str) -> bool:
+        """Whether the branch is at `new` now, moved there or found there."""
+        present = self.folder.heads(commit.branch).get(commit.branch, "")
+        return present == new or (
+            present == commit.expected_head and update_ref(self.folder.repo, commit.branch, new, present)
+        )
+
+    def open(self, branch: str, title: str, description: str, labels: Sequence[str]) -> MergeRequest | Refused:
+        """Open a merge request for a branch, or adopt the open one."""
+        return self.folder.open_for(self._bot.name, branch, title, description, labels)
+
+    def update(self, iid: int, title: str, description: str) -> Refused | None:
+        """Set title and description."""
+        return _nothing(
+            self.folder.change(iid, lambda document: replace(document, title=title, description=description))
+        )
+
+    def close(self, iid: int, branch: str, comment: str) -> Refused | None:
+        """Say why, close, and delete the branch (unless another open merge request has it)."""
+        with self.folder.store.writing():
+            document = self.folder.found(iid, self.folder.heads())
+            if isinstance(document, Refused):
+                return document
+            if document.state is MergeRequestStatus.MERGED:
+                return Refused(f"merge request {iid} is merged already")
+            if document.state is MergeRequestStatus.OPENED:
+                document = self.folder.put_closed(document, self._bot.name, comment)
+            others = {other.source_branch for other in self.folder.open_documents()}
+            if branch == document.source_branch and branch not in others:
+                return self.folder.delete(branch, document.head_sha)
+            return None
+
+    def merge(self, iid: int, head: str) -> MergeRequest | Refused:
+        """Merge with a merge commit if the head still is `head`, and delete the branch."""
+        return self.folder.merge_for(self._bot, iid, head)
+
+    def comment(self, iid: int, body: str, note: str = "") -> Note | Refused:
+        """Write a note, or edit the bot's own one with id `note`."""
+        return self.folder.comment_for(self._bot.name, iid, body, note)
+
+    def react(self, iid: int, note: str, *, ok: bool) -> Refused | None:
+        """Acknowledge a note with the reaction `ok` or `no`."""
+        word = "ok" if ok else "no"
+
+        def with_reaction(stored: StoredNote) -> StoredNote:
+            users = tuple(dict.fromkeys((*stored.reactions.get(word, ()), self._bot.name)))
+            return replace(stored, reactions={**stored.reactions, word: users})
+
+        return _nothing(self.folder.change_note(iid, note, with_reaction))
+
+
+def local_forge(settings: Settings, folder: Path, now: Callable[[], datetime]) -> LocalForge:
+    """The forge that `saasbot.yml` in `folder` asks for; raises `WrongUsage` where its options cannot work."""
+    options = settings.forge.options
+    path, members = options.get("path"), options.get("members")
+    if not isinstance(path, str) or not path:
+        raise WrongUsage("forge.path is missing: the local forge needs a folder", hint="e.g. path: ../forge")
+    if members is None:
+        members = {}
+    if not isinstance(members, Mapping):
+        raise WrongUsage("forge.members is not a mapping of users to roles", hint="e.g. members: {alice: owner}")
+    roles = {str(user): _role(str(user), word) for user, word in members.items()}
+    return LocalForge((folder / path).resolve(), settings.branch, settings.bot, roles, now)
+
+
+def _role(user: str, word: object) -> Role:
+    try:
+        return Role(str(word))
+    except ValueError:
+        raise WrongUsage(f"forge.members.{user}: {word} is not a role", hint=f"one of {', '.join(Role)}") from None
+
+
+def _nothing(answer: object) -> Refused | None:
+    """Only the no of an answer."""
+    return answer if isinstance(answer, Refused) else None

@@ -1,0 +1,83 @@
+"""What the local forge lets git do: build a push with kept commits, write a merge commit."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from bot.model.observed import MergeRequestStatus
+from bot.model.plan import Commit
+from bot.ports import Refused
+from bot.providers.forge.local_store import StoredMergeRequest
+from bot.providers.git import git, merge_base, raw, resolve, text
+from bot.providers.git_commits import build_commit, merge_commit, replay, signature
+from bot.settings import BotSettings
+
+HEADS = "refs/heads/"
+
+
+def build_push(repo: Path, commit: Commit, bot: BotSettings, base_branch: str) -> str | Refused:
+    """The commit's sha, with the commits of `commit.keep` that follow the bot's own replayed on top. Moves no ref."""
+    new = build_commit(repo, commit, bot)
+    if not commit.keep:
+        return new
+    own = _own_commit(repo, commit.keep, bot, base_branch)
+    if not own:
+        return Refused(f"the bot's own commit is not on {commit.branch} any more, as it was made")
+    kept = replay(repo, commit.keep, own, new)
+    return kept or Refused(f"the commits that were added to {commit.branch} do not apply to the new version")
+
+
+def _own_commit(repo: Path, head: str, bot: BotSettings, base_branch: str) -> str:
+    """The newest commit not on the base branch that the bot made and nobody rewrote since, or empty.
+
+    Rewritten (amended, squashed) it would carry a person's work as its author's; its committer tells.
+    """
+    who = text(signature(bot, "")).rstrip()
+    out = git(repo, "log", "--topo-order", "--format=%H%x00%an <%ae>%x00%cn <%ce>", head, f"^{HEADS}{base_branch}")
+    rows = (line.split("\0") for line in text(out).splitlines())
+    return next((sha for sha, author, committer in rows if author == committer == who), "")
+
+
+def write_merge(
+    repo: Path, document: StoredMergeRequest, base: str, identity: BotSettings, when: datetime
+) -> str | None:
+    """The merge commit of a merge request on top of `base`, or None where it conflicts. Moves no ref."""
+    message = (
+        f"Merge branch '{document.source_branch}' into '{document.target_branch}'\n\n{document.title}\n\n"
+        f"See merge request !{document.iid}\n"
+    )
+    return merge_commit(repo, base, document.head_sha, message, identity, when)
+
+
+def move_to_merge(repo: Path, document: StoredMergeRequest, base: str, merge: str) -> None:
+    """Move the target branch from `base` to `merge` and delete the source branch, both or neither.
+
+    Raises `GitError` if one of them moved meanwhile: what is merged is exactly the head that was looked at.
+    """
+    lines = (
+        f"update {HEADS}{document.target_branch}\0{merge}\0{base}\0",
+        f"delete {HEADS}{document.source_branch}\0{document.head_sha}\0",
+    )
+    git(repo, "update-ref", "--no-deref", "-z", "--stdin", stdin=raw("".join(lines)))
+
+
+def contains(repo: Path, branch: str, commit: str) -> bool:
+    """Whether a commit is in the history of another; one that git has swept away is in nobody's."""
+    return bool(resolve(repo, commit)) and merge_base(repo, commit, branch) == commit
+
+
+def why_not_merge(document: StoredMergeRequest, head: str) -> str:
+    """What keeps this merge request from being merged at `head` (empty: at whatever it has), before git is asked.
+
+    Empty if nothing does; to have been merged at that very head does not either.
+    """
+    if document.state is MergeRequestStatus.CLOSED:
+        return "it is closed"
+    if head and head != document.head_sha:
+        return "its branch has moved"
+    if document.state is MergeRequestStatus.MERGED:
+        return ""
+    if not document.head_sha:
+        return "its branch is gone"
+    return "it is a draft" if document.draft else ""

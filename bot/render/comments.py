@@ -1,0 +1,265 @@
+"""Every sentence that the bot says on a merge request: one function and one template each.
+
+Jinja2's autoescape is for HTML and is off; each foreign value passes `bot.render.neutral` instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bot.model.desired import is_sha
+from bot.model.observed import Title
+from bot.model.plan import Held
+from bot.model.state import Answer, Edit, Hold, Reason, RunStatus, Veto
+from bot.render import marker, neutral
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+STICKY = "report"
+"""The kind of the sticky comment's marker."""
+
+_MOST_TITLES = 20
+_MOST_GROUPS = 10
+_REPOSITORY = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~-]+)+")
+_PAGE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~%?=#/-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionChange:
+    """One target of a promotion: from `old` to `new` of the code repository `url`.
+
+    `titles` are the commits in between, newest first; `note` says why there are none, where that is so.
+    """
+
+    target: str
+    url: str
+    old: str
+    new: str
+    titles: tuple[Title, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run that a merge request led to."""
+
+    target: str
+    sha: str
+    status: RunStatus
+    text: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartLine:
+    """A target that will run after a merge, and why."""
+
+    target: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEdit:
+    """A target whose `ref` could not be edited safely."""
+
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The answer to a question that was asked on the merge request (`explain`, `status`, ...)."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionView:
+    """All that the sticky comment on a promotion merge request says."""
+
+    changes: tuple[PromotionChange, ...]
+    held: tuple[Held, ...] = ()
+    runs: tuple[RunLine, ...] = ()
+    starts: tuple[StartLine, ...] = ()
+    unsafe: tuple[RefusedEdit, ...] = ()
+    hold: Hold | None = None
+    vetoes: tuple[Veto, ...] = ()
+    notices: tuple[str, ...] = ()
+    answers: tuple[Section, ...] = ()
+    prefix: str = "/saasbot"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """All that the sticky comment on a person's merge request says."""
+
+    starts: tuple[StartLine, ...] = ()
+    held: tuple[Held, ...] = ()
+    notices: tuple[str, ...] = ()
+    answers: tuple[Section, ...] = ()
+    prefix: str = "/saasbot"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequestText:
+    """How a promotion merge request is presented."""
+
+    title: str
+    description: str
+    commit_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A line of the list of commands."""
+
+    usage: str
+    does: str
+
+
+PROMOTION_VERBS = (
+    Verb("explain [target]", "every reason and gate"),
+    Verb("retry [target]", "run failed ones again"),
+    Verb("cancel [target]", "stop runs that the bot started"),
+    Verb("regenerate [--discard-edits]", "rebuild the branch from the base"),
+    Verb("hold [reason]", "leave this merge request alone until `unhold`"),
+    Verb("split", "cut the batch into single files; `group` joins it again"),
+    Verb("rollback <target> [to sha]", "go back and stay there until `unpin`"),
+    Verb("ignore", "close and wait for newer versions"),
+    Verb('override <gate> reason="..."', "pass one gate for this version only"),
+    Verb("help", "all commands"),
+)
+CHANGE_VERBS = (
+    Verb("explain [target]", "every reason and gate"),
+    Verb("plan", "what would run"),
+    Verb("refresh", "look again now"),
+    Verb('override <gate> reason="..."', "pass one gate for this version only"),
+    Verb("help", "all commands"),
+)
+
+
+def promotion_report(view: PromotionView) -> str:
+    """Write the sticky comment of a promotion merge request, without marker and time."""
+    return _say("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
+
+
+def change_report(view: ChangeView) -> str:
+    """Write the sticky comment of a person's merge request, without marker and time."""
+    return _say("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
+
+
+def title_and_description(edits: Sequence[Edit], batch: str) -> MergeRequestText:
+    """Present a promotion: its title, its description and its commit's message; the same edits give the same bytes."""
+    if len(edits) == 1:
+        title = f"Promote {neutral.plain(edits[0].target)} to {short(edits[0].new)}"
+    else:
+        title = f"Promote {len(edits)} targets (batch {neutral.plain(batch)})"
+    description = _say("description.md.j2", edits=edits)
+    return MergeRequestText(title, description, _say("commit.txt.j2", title=title, edits=edits))
+
+
+def closing_comment(kind: str, why: str = "") -> str:
+    """Say why a merge request is closed: `done`, `withdrawn`, `ignored` or `invalid`; for any other kind, `why`."""
+    return _say("closing.md.j2", kind=kind, why=why)
+
+
+def answer(given: Answer) -> str:
+    """Answer a command."""
+    return _say("answer.md.j2", answer=given)
+
+
+def help_section(prefix: str, usages: Iterable[str]) -> Section:
+    """Answer `help`: how every verb is written."""
+    return Section("Commands", tuple(f"`{prefix} {usage}`" for usage in usages))
+
+
+def sticky(body: str, data: Mapping[str, Any], previous: str | None, now: datetime, key: bytes | None) -> str | None:
+    """Complete a sticky comment with the time of its last change and its marker, or None if nothing changed.
+
+    `data` goes into the marker beside `content`, a hash of body and data, and `changed_at`. The comparison is by that
+    hash: a forge may store a text with other white space than it was sent.
+    """
+    known = marker.read(previous, STICKY, key) if previous is not None else None
+    content = hashlib.sha256(f"{body}\n{marker.mark(STICKY, data, None)}".encode()).hexdigest()
+    if known is not None and known.get("content") == content:
+        return None
+    written = marker.mark(STICKY, {**data, "content": content, "changed_at": moment(now)}, key)
+    return f"{body}\n<sub>This content last changed at {moment(now)}.</sub>\n\n{written}\n"
+
+
+def short(ref: str) -> str:
+    """Shorten a full sha to seven digits; a branch or tag stays as it is."""
+    return ref[:7] if is_sha(ref) else neutral.plain(ref)
+
+
+def moment(time: datetime) -> str:
+    """Write a time in UTC with `Z`, to the second."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def compare_link(url: str, old: str, new: str) -> str:
+    """Return the address of a forge's page that compares two versions; empty where none can be told."""
+    repository = url.removesuffix("/").removesuffix(".git")
+    if _REPOSITORY.fullmatch(repository) is None or not (is_sha(old) and is_sha(new)):
+        return ""
+    host = repository.split("/")[2]
+    middle = "compare" if host == "github.com" else "-/compare"
+    return f"{repository}/{middle}/{old}...{new}"
+
+
+def _groups(changes: Sequence[PromotionChange]) -> list[PromotionChange]:
+    """Join targets that move over the same commits; their titles are shown once."""
+    groups = {(change.url, change.old, change.new): change for change in changes if change.titles or change.note}
+    return [replace(each, titles=each.titles[:_MOST_TITLES]) for each in list(groups.values())[:_MOST_GROUPS]]
+
+
+def _say(template: str, **values: Any) -> str:
+    """Fill a template; runs of empty lines become one, which Markdown reads the same."""
+    text = _environment().get_template(template).render(values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    # Imported only here: 54 ms, which `validate` and `plan` do not need.
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("bot.render"),
+        autoescape=False,  # noqa: S701 (Markdown, not HTML; `neutral` escapes)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "inline": neutral.inline,
+        "plain": neutral.plain,
+        "sentence": neutral.sentence,
+        "code": neutral.code,
+        "sha7": short,
+        "time": moment,
+        "compare": _compare,
+        "link": _link,
+        "subject": lambda subject: subject.partition(":")[2] or subject,
+        "count": lambda number, noun: f"{number} {noun}" + ("" if number == 1 else "s"),
+    }
+    return environment
+
+
+def _compare(change: PromotionChange) -> str:
+    link = compare_link(change.url, change.old, change.new)
+    return f"[compare]({link})" if link else neutral.code(change.url)
+
+
+def _link(url: str, text: str) -> str:
+    """Write a link after a space, or nothing where the address is none or could carry a secret."""
+    return f" ([{text}]({url}))" if _PAGE.fullmatch(url) and neutral.redact(url) == url else ""
