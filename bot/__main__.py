@@ -28,7 +28,7 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:  # noqa: BLE001 - the last net: a mistake of the program is one line, not a traceback
+    except Exception as error:
         if os.environ.get("SAASBOT_TRACEBACK"):
             raise
         _say(

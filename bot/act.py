@@ -73,12 +73,8 @@ def _do(acting: Acting, action: Action) -> Outcome:
             return _open(acting, action)
         case UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
             return _rebuild(acting, action)
-        case MergeMergeRequest():
-            merged = acting.ports.forge.merge(action.iid, action.head)
-            return _said(merged, f"merged !{action.iid}")
-        case CloseMergeRequest():
-            closed = acting.ports.forge.close(action.iid, action.branch, action.comment)
-            return _said(closed, f"closed !{action.iid}")
+        case MergeMergeRequest() | CloseMergeRequest():
+            return _end(acting, action)
         case CommentAction():
             return _comment(acting, action)
         case AnswerCommand():
@@ -128,7 +124,9 @@ def _open(acting: Acting, action: OpenMergeRequest) -> Outcome:
     if isinstance(opened, Refused):
         return Outcome(OutcomeStatus.REFUSED, opened.text)
     acting.opened[action.commit.branch] = opened.iid
-    return Outcome(OutcomeStatus.DONE, f"opened !{opened.iid}", opened.url, merge_request=replace(opened, head_sha=head))
+    return Outcome(
+        OutcomeStatus.DONE, f"opened !{opened.iid}", opened.url, merge_request=replace(opened, head_sha=head)
+    )
 
 
 def _rebuild(acting: Acting, action: UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest) -> Outcome:
@@ -142,7 +140,18 @@ def _rebuild(acting: Acting, action: UpdateMergeRequest | RegenerateMergeRequest
     seen = acting.ports.forge.merge_request(action.iid)
     if seen is None:
         return Outcome(OutcomeStatus.REFUSED, f"!{action.iid} is gone")
-    return Outcome(OutcomeStatus.DONE, f"!{action.iid} is at {head[:7]}", seen.url, merge_request=replace(seen, head_sha=head))
+    return Outcome(
+        OutcomeStatus.DONE, f"!{action.iid} is at {head[:7]}", seen.url, merge_request=replace(seen, head_sha=head)
+    )
+
+
+def _end(acting: Acting, action: MergeMergeRequest | CloseMergeRequest) -> Outcome:
+    if isinstance(action, MergeMergeRequest):
+        return _said(acting.ports.forge.merge(action.iid, action.head), f"merged !{action.iid}")
+    closed = acting.ports.forge.close(action.iid, action.branch, action.comment)
+    if isinstance(closed, Refused):
+        _note_uncut(acting, action)
+    return _said(closed, f"closed !{action.iid}")
 
 
 def _note_uncut(acting: Acting, action: Action) -> None:

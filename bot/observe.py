@@ -155,5 +155,3 @@ def _blobs(tree: ConfigTree, paths: Iterable[str]) -> dict[str, bytes]:
 def _proposal(ports: Ports, load: Load, merge_request: MergeRequest) -> Desired | Unreachable:
     tree = ports.forge.merged_tree(merge_request)
     return tree if isinstance(tree, Unreachable) else load(tree).desired
-
-

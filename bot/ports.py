@@ -103,15 +103,13 @@ class ForgeWriter(Protocol):
     def push(self, commit: Commit) -> str | Refused:
         """Build the commit and put it on its branch with a lease on `expected_head`; return the new head."""
 
-    def open(
-        self, branch: str, title: str, description: str, labels: Sequence[str]
-    ) -> MergeRequest | Refused:
+    def open(self, branch: str, title: str, description: str, labels: Sequence[str]) -> MergeRequest | Refused:
         """Open a merge request for a branch, or adopt the open one."""
 
-    def update(self, iid: int, title: str, description: str) -> None | Refused:
+    def update(self, iid: int, title: str, description: str) -> Refused | None:
         """Set title and description."""
 
-    def close(self, iid: int, branch: str, comment: str) -> None | Refused:
+    def close(self, iid: int, branch: str, comment: str) -> Refused | None:
         """Say why, close, and delete the branch."""
 
     def merge(self, iid: int, head: str) -> MergeRequest | Refused:
@@ -120,7 +118,7 @@ class ForgeWriter(Protocol):
     def comment(self, iid: int, body: str, note: str = "") -> Note | Refused:
         """Write a note, or edit the one with id `note`."""
 
-    def react(self, iid: int, note: str, *, ok: bool) -> None | Refused:
+    def react(self, iid: int, note: str, *, ok: bool) -> Refused | None:
         """Acknowledge a note."""
 
 

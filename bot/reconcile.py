@@ -100,9 +100,7 @@ def recorded(ports: Ports) -> Recorded:
     return Recorded(None) if found is None else Recorded(decode(found[0], "the statefile"), found[1])
 
 
-def _decided(
-    job: Job, tree: ConfigTree, base: str, commands: tuple[Note, ...]
-) -> tuple[Context, str, Plan]:
+def _decided(job: Job, tree: ConfigTree, base: str, commands: tuple[Note, ...]) -> tuple[Context, str, Plan]:
     loading: Callable[[ConfigTree], Loaded] = partial(
         load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache
     )

@@ -15,6 +15,9 @@ from bot.core.schedule import utc
 from bot.model.plan import Held, Verdict
 from bot.model.state import Run
 
+MOST = 100
+"""Held entries that the text of `status` shows."""
+
 
 def explanation_json(found: Explanation) -> str:
     """One object, `saasbot.explain/1`."""
@@ -57,14 +60,19 @@ def explanation_text(found: Explanation) -> str:
     if found.problem:
         lines.append(f"  {found.problem}")
     if target is not None:
-        lines.append(f"  wanted    {target.ref}{f' = {short(found.sha)}' if found.sha and not target.pinned else ''} of {target.url}")
-        lines.append(f"  where     {target.namespace.name} ({target.namespace.environment}), pipeline {target.pipeline.name}")
+        resolved = f" = {short(found.sha)}" if found.sha and not target.pinned else ""
+        lines += [
+            f"  wanted    {target.ref}{resolved} of {target.url}",
+            f"  where     {target.namespace.name} ({target.namespace.environment}), pipeline {target.pipeline.name}",
+        ]
     if record is not None:
         lines += _record_lines(record.deployed_sha, record.deployed_at, record.run, record.sha, adopted=record.adopted)
     if target is None or found.problem:
         return "\n".join(lines) + "\n"
     lines += ["", "Run:"]
-    lines += [f"  {reason.kind}: {reason.text}" for reason in found.reasons] or ["  no reason to run: nothing has changed"]
+    lines += [f"  {reason.kind}: {reason.text}" for reason in found.reasons] or [
+        "  no reason to run: nothing has changed"
+    ]
     lines += _gate_lines(found.run) if found.reasons else _gate_lines(holding(found.run))
     lines += ["", "Promotion:"]
     if found.promoted_sha:
@@ -92,9 +100,13 @@ def _record_lines(sha: str, at: datetime | None, run: Run | None, seen: str, *, 
 
 def _gate_lines(verdicts: Iterable[Verdict]) -> list[str]:
     return [
-        f"  {'passes' if verdict.passed else 'HOLDS '}  {verdict.gate:<15} {verdict.text}"
+        f"  {'passes' if verdict.passed else 'HOLDS '}  {verdict.gate:<15} {verdict.text}{_until(verdict.until)}"
         for verdict in verdicts
     ]
+
+
+def _until(moment: datetime | None) -> str:
+    return f" (until {utc(moment)})" if moment is not None else ""
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -176,7 +188,10 @@ def _held(held: Held) -> dict[str, Any]:
 
 def status_text(context: Context, found: Overview) -> str:
     """A table of targets, then merge requests, then what is stuck."""
-    lines = [f"config {short(context.desired.sha or 'working tree')}, {len(found.rows)} targets at {utc(context.now)}", ""]
+    lines = [
+        f"config {short(context.desired.sha or 'working tree')}, {len(found.rows)} targets at {utc(context.now)}",
+        "",
+    ]
     rows = [("TARGET", "ENVIRONMENT", "WANTED", "RUNS", "LAST RUN"), *(_cells(row) for row in found.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -186,14 +201,16 @@ def status_text(context: Context, found: Overview) -> str:
     stuck = [*found.held, *(held for row in found.rows for held in row.held)]
     if stuck:
         lines += ["", "Held:"]
-        lines += [f"  {held.subject}: {held.gate}: {held.text}" for held in stuck[:100]]
-        lines += [f"  ... and {len(stuck) - 100} more"] if len(stuck) > 100 else []
+        lines += [f"  {held.subject}: {held.gate}: {held.text}{_until(held.until)}" for held in stuck[:MOST]]
+        lines += [f"  ... and {len(stuck) - MOST} more"] if len(stuck) > MOST else []
     return "\n".join(lines) + "\n"
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:
     target, record = row.target, row.record
-    wanted = (short(target.ref) if target.pinned else target.ref) if target else "(invalid)" if row.held else "(removed)"
+    wanted = (
+        (short(target.ref) if target.pinned else target.ref) if target else "(invalid)" if row.held else "(removed)"
+    )
     runs = short(record.deployed_sha or record.sha) if record else ""
     if record and record.adopted:
         runs += " (adopted)"

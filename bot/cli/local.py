@@ -39,7 +39,7 @@ def people(session: Session) -> Any:
     from bot.providers.build import people_forge  # noqa: PLC0415 - imported when a command needs it
     from bot.providers.forge.local_people import LocalPeople  # noqa: PLC0415
 
-    return LocalPeople(people_forge(session.config, session.settings(), session.now))
+    return LocalPeople(people_forge(session.config, session.settings(), session.now).folder)
 
 
 def done(answer: object, text: str) -> None:
@@ -95,7 +95,9 @@ def show(session: Session, iid: int, fmt: str) -> None:
     if fmt == "json":
         click.echo(json.dumps(as_document(each), indent=2, ensure_ascii=False))
         return
-    click.echo(f"!{each.iid} {each.title}\n{each.state}, {each.source_branch} -> {each.target_branch}, by {each.author}")
+    click.echo(
+        f"!{each.iid} {each.title}\n{each.state}, {each.source_branch} -> {each.target_branch}, by {each.author}"
+    )
     click.echo(f"head {each.head_sha}, CI {each.ci}{', has conflicts' if each.has_conflicts else ''}\n")
     click.echo(each.description)
     for note in each.notes:

@@ -38,4 +38,3 @@ def _only(report: Report, targets: tuple[str, ...]) -> Report:
     )
     held = tuple(held for held in report.plan.held if held.subject in wanted)
     return replace(report, plan=replace(report.plan, actions=actions, held=held))
-

@@ -29,7 +29,9 @@ LONGEST_NAP = timedelta(minutes=1)
 @click.option("--bootstrap", type=click.Choice(["adopt", "run"]), help="Without a statefile: record all, or run all.")
 @click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def reconcile(session: Session, until_idle: bool, at_most: str | None, watch: bool, bootstrap: str | None, fmt: str) -> None:
+def reconcile(
+    session: Session, until_idle: bool, at_most: str | None, watch: bool, bootstrap: str | None, fmt: str
+) -> None:
     """Walk the line."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 

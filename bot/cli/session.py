@@ -57,7 +57,8 @@ class Session:
             source = path.read_bytes()
         except OSError as error:
             raise WrongUsage(
-                f"{path}: {error.strerror or error}", hint="`saasbot init DIR` makes a config repository, --config names one"
+                f"{path}: {error.strerror or error}",
+                hint="`saasbot init DIR` makes a config repository, --config names one",
             ) from error
         found, findings = settings(source, Schemas(schemas()))
         errors = [finding for finding in findings if finding.severity == "error"]

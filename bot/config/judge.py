@@ -16,7 +16,7 @@ from bot.config.rows import NAMED, facts, references, rows
 from bot.config.rules import Issue
 from bot.config.schema import Schemas
 from bot.config.source import Pointer
-from bot.config.summary import COMPAT_PIPELINE, NOT_DATA, UNREADABLE, Place, Reference, Summary
+from bot.config.summary import COMPAT_PIPELINE, NO_DOCUMENT, NOT_DATA, UNREADABLE, Place, Reference, Summary
 
 _OURS = re.compile(r"/(settings|saas-file|app|namespace|instance|pipeline|trigger|freeze)-([0-9]+)\.json")
 
@@ -166,5 +166,5 @@ def _summary(kind: str, doc: dict[str, Any], found: tuple[Place, ...], named: tu
         references(kind, doc) + named,
         rows(doc) if kind == "saas-file" else (),
         facts(kind, doc),
-        doc=msgspec.Raw() if broken else msgspec.Raw(msgspec.msgpack.encode(doc)),
+        doc=NO_DOCUMENT if broken else msgspec.Raw(msgspec.msgpack.encode(doc)),
     )

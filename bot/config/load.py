@@ -104,7 +104,8 @@ def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]
             continue
         if summary.kind == "saas-file":
             rows = {repository.target_id(summary, row): row for row in summary.rows}
-            targets |= parser.targets(path, {identity: row for identity, row in rows.items() if identity not in held})
+            free = {identity: row for identity, row in rows.items() if identity not in held}
+            targets |= parser.targets(path, free) if free else {}
         elif summary.kind == "app":
             apps[summary.name] = parser.app(path)
         elif summary.kind == "freeze":

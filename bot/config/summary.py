@@ -19,6 +19,10 @@ COMPAT_PIPELINE = "/compat.pipeline"
 """Stands in an app-interface SaaS file for the pipeline that `compat.pipeline` of the settings names."""
 
 
+NO_DOCUMENT = msgspec.Raw(b"\xc0")
+"""The packed document of a file that has none or whose document nobody may build on: MessagePack's nil."""
+
+
 class Place(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A finding of the file itself; the path is the key that the summary is kept under."""
 
@@ -74,7 +78,7 @@ class Summary(msgspec.Struct, array_like=True, frozen=True, gc=False):
     facts: dict[str, Any] = {}
     moved: tuple[tuple[tuple[str | int, ...], tuple[str | int, ...]], ...] = ()
     compat: bool = False
-    doc: msgspec.Raw = msgspec.Raw()
+    doc: msgspec.Raw = NO_DOCUMENT
 
     def origin(self, pointer: Pointer) -> Pointer:
         """Return where a value of our shape stands in the source."""

@@ -129,16 +129,14 @@ def _room(parts: Mapping[int, list[str]], max_batch: int, taken: frozenset[int])
     return part
 
 
-def _bisect(
-    key: str, parts: dict[int, list[Edit]], failed: tuple[frozenset[str], ...], taken: frozenset[int]
-) -> Cut:
+def _bisect(key: str, parts: dict[int, list[Edit]], failed: tuple[frozenset[str], ...], taken: frozenset[int]) -> Cut:
     """Halve every part that contains a failed content of more than one edit, until none does."""
     waiting: list[Edit] = []
     todo = sorted(part for part, edits in parts.items() if edits)
     while todo:
         part = todo.pop()
         edits = parts[part]
-        if len(edits) < 2 or not any(bad <= content(edits) for bad in failed if len(bad) > 1):
+        if len(edits) == 1 or not any(bad <= content(edits) for bad in failed if len(bad) > 1):
             continue
         first, second = _halves(edits)
         parts[part] = first

@@ -81,6 +81,10 @@ def _sentence(kind: str, item: Any) -> str:
     return f"{path}: {_value(item.t1)} -> {_value(item.t2)}"
 
 
+SHOWN = 60
+"""Characters of a value that a sentence shows."""
+
+
 def _value(value: object) -> str:
     text = canonical(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

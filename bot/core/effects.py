@@ -32,6 +32,9 @@ from bot.model.state import (
     Veto,
 )
 
+SHORTEST = 7
+"""Digits of an abbreviated sha that are taken as one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -42,7 +45,7 @@ class Done:
     public: bool = False
 
 
-def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) -> Done:  # noqa: C901, PLR0911, PLR0912 - one arm a verb
+def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) -> Done:  # noqa: PLR0911 - one arm a verb
     """Write down what an allowed command asks for."""
     match command:
         case words.Help() | words.Status() | words.Explain() | words.PlanCmd():
@@ -189,7 +192,7 @@ def _newest(sheet: Sheet, target: Target) -> str:
 
 def _full_sha(sheet: Sheet, target: Target, sha: str) -> str:
     """A published sha that starts like this, if there is exactly one."""
-    if is_sha(sha) or len(sha) < 7:
+    if is_sha(sha) or len(sha) < SHORTEST:
         return sha
     known = {p.sha for channel, _ in sheet.subscribed(target) for p in sheet.publications(channel)}
     record = sheet.target_state(target.id)
@@ -261,7 +264,9 @@ def _override(sheet: Sheet, command: words.OverrideCmd, note: Note, scope: Scope
         return Done(ok=False, text="there is no version here that a gate holds")
     head = scope.merge_request.head_sha if scope.merge_request is not None else ""
     given = tuple(Override(t, sha, command.gate, note.author, sheet.now, command.reason, head) for t, sha in pairs)
-    kept = tuple(o for o in sheet.state.overrides if (o.target, o.sha, o.gate) not in {(t, s, command.gate) for t, s in pairs})
+    kept = tuple(
+        o for o in sheet.state.overrides if (o.target, o.sha, o.gate) not in {(t, s, command.gate) for t, s in pairs}
+    )
     sheet.state = replace(sheet.state, overrides=(*kept, *given))
     what = ", ".join(f"{target} at {short(sha)}" for target, sha in pairs)
     return Done(ok=True, text=f"{command.gate} is passed for {what}")
@@ -273,7 +278,9 @@ def _due_sha(sheet: Sheet, target: Target, scope: Scope) -> str:
         return next((e.new for e in scope.branch.edits if e.target == target.id), "")
     if scope.merge_request is not None:
         proposal = sheet.facts.proposal(scope.merge_request.iid)
-        return proposal.targets[target.id].ref if isinstance(proposal, Desired) and target.id in proposal.targets else ""
+        return (
+            proposal.targets[target.id].ref if isinstance(proposal, Desired) and target.id in proposal.targets else ""
+        )
     choice = choose(sheet, target)
     sha = sheet.facts.sha(target)
     record = sheet.target_state(target.id)
@@ -296,5 +303,3 @@ def _freeze(sheet: Sheet, command: words.FreezeCmd | words.Unfreeze, note: Note)
     freeze = CommandFreeze(scope, note.author, sheet.now, command.reason, until)
     sheet.state = replace(sheet.state, freezes=(*others, freeze))
     return Done(ok=True, text=f"{scope} is frozen {'until ' + command.until if command.until else 'until `unfreeze`'}")
-
-

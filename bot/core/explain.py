@@ -7,8 +7,8 @@ from datetime import datetime
 
 from bot.core import diff
 from bot.core.context import Context
-from bot.core.opening import opened_sheet
 from bot.core.gates import gates, holding
+from bot.core.opening import opened_sheet
 from bot.core.promotion import choose
 from bot.core.sheet import Sheet
 from bot.core.triggers import candidate, reasons_of, waits_for

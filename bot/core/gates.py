@@ -176,7 +176,7 @@ def _soak(candidate: Candidate, sheet: Sheet) -> Verdict:
         return _behind(Gate.SOAK, sheet)
     if sheet.now >= ready:
         return Verdict(Gate.SOAK, True, f"soaked {elapsed} of {span(soak)}", elapsed, span(soak))
-    text = f"{short(candidate.sha)} soaks {span(soak)} since {schedule.utc(max(times))}, until {schedule.utc(ready)}"
+    text = f"{short(candidate.sha)} soaks {span(soak)} since {schedule.utc(max(times))}"
     return Verdict(Gate.SOAK, False, text, elapsed, span(soak), ready)
 
 
@@ -190,8 +190,8 @@ def _window(candidate: Candidate, sheet: Sheet) -> Verdict:
     if end is not None:
         return Verdict(Gate.WINDOW, True, f"the window is open until {schedule.utc(end)}", schedule.utc(sheet.now))
     begin = schedule.next_open(windows, sheet.now)
-    when = f"opens at {schedule.utc(begin)}" if begin else "never opens again"
-    return Verdict(Gate.WINDOW, False, f"outside its windows; the next {when}", schedule.utc(sheet.now), until=begin)
+    text = "outside its windows" if begin else "outside its windows, and none opens again"
+    return Verdict(Gate.WINDOW, False, text, schedule.utc(sheet.now), until=begin)
 
 
 def _freeze(candidate: Candidate, sheet: Sheet) -> Verdict:
@@ -204,15 +204,17 @@ def _freeze(candidate: Candidate, sheet: Sheet) -> Verdict:
         end = schedule.open_until(freeze.windows, sheet.now)
         if end is not None:
             active.append((f"{freeze.name} ({freeze.owner}: {freeze.reason})", end))
-    for order in sheet.state.freezes:
-        if schedule.command_freezes_target(order, candidate.target) and (order.until is None or order.until > sheet.now):
-            active.append((f"{order.scope} ({order.by}: {order.reason})", order.until))
+    active += (
+        (f"{order.scope} ({order.by}: {order.reason})", order.until)
+        for order in sheet.state.freezes
+        if schedule.command_freezes_target(order, candidate.target) and (order.until is None or order.until > sheet.now)
+    )
     if not active:
         return Verdict(Gate.FREEZE, True, "no freeze is in effect")
     ends = [end for _, end in active if end is not None]
     until = max(ends) if len(ends) == len(active) else None
     names = "; ".join(name for name, _ in active)
-    when = f" until {schedule.utc(until)}" if until else " until it is lifted"
+    when = "" if until else ", until it is lifted"
     return Verdict(Gate.FREEZE, False, f"frozen by {names}{when}", names, until=until)
 
 
@@ -291,9 +293,10 @@ def _failed(candidate: Candidate, sheet: Sheet) -> Verdict:
         due = run.finished_at + schedule.backoff(run.attempt)
         if sheet.now >= due:
             return Verdict(Gate.FAILED, True, f"attempt {run.attempt + 1} is due", str(run.attempt))
-        text = f"attempt {run.attempt} {run.status}; the next is due at {schedule.utc(due)}"
+        text = f"attempt {run.attempt} {run.status}; the next is due after a pause"
         return Verdict(Gate.FAILED, False, text, str(run.attempt), until=due)
-    text = f"run {run.number} of {short(run.sha)} {run.status}: {run.text or 'no details'}; held until the content changes or `retry`"
+    ended = f"run {run.number} of {short(run.sha)} {run.status}: {run.text or 'no details'}"
+    text = f"{ended}; held until the content changes or `retry`"
     return Verdict(Gate.FAILED, False, text, str(run.attempt))
 
 
@@ -314,14 +317,13 @@ def _unknown(candidate: Candidate, sheet: Sheet) -> Verdict:
     run = record.run if record is not None else None
     if run is None or run.status != "unknown" or candidate.asked:
         return Verdict(Gate.UNKNOWN, True, "nothing is unknown")
-    text = f"nobody can tell how run {run.number} of {short(run.sha)} ended ({run.text or 'no details'}); look, then `retry`"
+    ended = f"nobody can tell how run {run.number} of {short(run.sha)} ended"
+    text = f"{ended} ({run.text or 'no details'}); look, then `retry`"
     return Verdict(Gate.UNKNOWN, False, text, run.key)
 
 
 def _vetoed(candidate: Candidate, sheet: Sheet) -> Verdict:
-    veto = next(
-        (v for v in sheet.state.vetoes if (v.target, v.sha) == (candidate.target.id, candidate.sha)), None
-    )
+    veto = next((v for v in sheet.state.vetoes if (v.target, v.sha) == (candidate.target.id, candidate.sha)), None)
     request = sheet.state.requests.get(candidate.target.id)
     if veto is None or (request is not None and request.sha == candidate.sha):
         return Verdict(Gate.VETOED, True, "not vetoed")
@@ -359,7 +361,9 @@ def short(sha: str) -> str:
 
 
 def span(length: timedelta) -> str:
-    """A duration as it is written in SaaS files, e.g. `1d2h30m`."""
+    """A duration as it is written in SaaS files, e.g. `24h` or `3d12h30m`; days count from two of them."""
     seconds = int(length.total_seconds())
-    parts = [(seconds // 86400, "d"), (seconds % 86400 // 3600, "h"), (seconds % 3600 // 60, "m"), (seconds % 60, "s")]
+    days = seconds // 86400 if seconds >= 2 * 86400 else 0
+    rest = seconds - days * 86400
+    parts = [(days, "d"), (rest // 3600, "h"), (rest % 3600 // 60, "m"), (rest % 60, "s")]
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

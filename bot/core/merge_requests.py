@@ -37,7 +37,7 @@ GIVES_UP = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.BLOCKED_VERSION, Gate.
 """Gates whose no takes a version out of an open merge request; any other no only waits."""
 
 LOCKED = {
-    Lock.HUMAN_COMMIT: (Gate.HUMAN_COMMIT, "a person has committed to this branch; `regenerate` or `regenerate --discard-edits`"),
+    Lock.HUMAN_COMMIT: (Gate.HUMAN_COMMIT, "a person has committed to this branch; `regenerate [--discard-edits]`"),
     Lock.HOLD: (Gate.HOLD, "held by {by}{reason}; `unhold` lets it go"),
     Lock.APPROVED: (Gate.HOLD, "approved or set to merge: left alone, newer versions follow after it"),
     Lock.CI_RUNNING: (Gate.RUN_IN_FLIGHT, "its CI is running: not disturbed"),
@@ -201,7 +201,9 @@ def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
     merge_request = open_branch.merge_request
     behind = open_branch.record.base != sheet.context.observed.base
     if due < present and content(open_branch.edits) in {f.content for f in sheet.state.failed_contents}:
-        _rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, f"its CI failed: cut to {len(due)} of {len(present)}")
+        _rebuild(
+            sheet, open_branch, batch.edits, SplitMergeRequest, f"its CI failed: cut to {len(due)} of {len(present)}"
+        )
     elif due < present and batch.key in sheet.state.splits:
         _rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, "a command asked to cut the batch")
     elif due != present:
@@ -217,7 +219,11 @@ def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
 
 def _difference(old: tuple[Edit, ...], new: tuple[Edit, ...]) -> str:
     before = {each.target: each.new for each in old}
-    moved = [f"{e.target} {short(before.get(e.target, e.old))} -> {short(e.new)}" for e in new if before.get(e.target) != e.new]
+    moved = [
+        f"{e.target} {short(before.get(e.target, e.old))} -> {short(e.new)}"
+        for e in new
+        if before.get(e.target) != e.new
+    ]
     gone = sorted(before.keys() - {each.target for each in new})
     words = [*moved[:5], *(f"{target} taken out" for target in gone[:5])]
     more = len(moved) + len(gone) - len(words)
@@ -355,7 +361,9 @@ def _merge(sheet: Sheet, open_branch: Branch) -> None:
         sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
     if not stops:
         reason = Reason("merge", f"promotions.merge is {policy} and every gate passes")
-        sheet.actions.append(MergeMergeRequest(open_branch.subject, merge_request.iid, merge_request.head_sha, (reason,)))
+        sheet.actions.append(
+            MergeMergeRequest(open_branch.subject, merge_request.iid, merge_request.head_sha, (reason,))
+        )
 
 
 def _verdicts(sheet: Sheet, each: Edit) -> tuple[Verdict, ...]:

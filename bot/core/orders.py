@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from bot.core import verbs as words
 from bot.core.commands import parse, parse_line
-from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.effects import Done, carry_out
+from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.scope import Scope, scope_of
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequest, MergeRequestStatus, Note
@@ -143,5 +143,3 @@ def _answer(sheet: Sheet, told: Told, number: int, command: words.Command | word
         return
     key = f"{merge_request.iid}:{told.note.id}:{number}"
     sheet.state = replace(sheet.state, answers={**sheet.state.answers, key: answer})
-
-

@@ -82,8 +82,8 @@ class _Arguments:
 
 def parse_line(text: str) -> Command | Unparsed:
     """Read one command without prefix; an empty text asks for help."""
-    word, _, rest = text.translate(_QUOTES).strip().partition(" ")
-    word = word.lower()
+    first, *others = text.translate(_QUOTES).split(None, 1) or [""]
+    word, rest = first.lower(), "".join(others)
     if not word:
         return Help()
     if word not in USAGE:

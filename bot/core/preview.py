@@ -13,6 +13,9 @@ from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Unr
 from bot.model.plan import Held
 from bot.render import comments
 
+MOST = 20
+"""Targets that are named one by one."""
+
 
 def of_people(sheet: Sheet) -> Iterable[MergeRequest]:
     """Open merge requests of people that touch YAML files of the config."""
@@ -81,10 +84,8 @@ def _notices(sheet: Sheet, proposal: Desired) -> Iterable[str]:
     for path, text in proposal.invalid.items():
         if desired.invalid.get(path) != text:
             yield f"{path} would be invalid: {text}"
-    gone = [
-        each for each in desired.targets if each not in proposal.targets and each not in proposal.invalid_targets
-    ]
-    for each in gone[:20]:
+    gone = [each for each in desired.targets if each not in proposal.targets and each not in proposal.invalid_targets]
+    for each in gone[:MOST]:
         yield f"{each} would be gone from the config; nothing is undeployed, `delete: true` does that"
-    if len(gone) > 20:
-        yield f"and {len(gone) - 20} more targets would be gone"
+    if len(gone) > MOST:
+        yield f"and {len(gone) - MOST} more targets would be gone"

@@ -64,9 +64,8 @@ def choose(sheet: Sheet, target: Target) -> Choice | None:
         stops = {verdict.gate for verdict in holding(choice.verdicts)}
         if not stops or stops <= WAITS_FOR_NEWER:
             return choice
-        if held is None and Gate.GOING_BACK not in stops:
-            held = choice
-        elif held is None and not _known_older(sheet, target, sha):
+        news = Gate.GOING_BACK not in stops or not _known_older(sheet, target, sha)
+        if held is None and news:
             held = choice
     return held
 
@@ -92,13 +91,15 @@ def published(sheet: Sheet, target: Target) -> dict[str, datetime]:
         for publication in own:
             known = passed.get(publication.target)
             if publication.sha != target.ref and (known is None or publication.finished_at >= known):
-                found[publication.sha] = max(found.get(publication.sha, publication.finished_at), publication.finished_at)
+                found[publication.sha] = max(
+                    found.get(publication.sha, publication.finished_at), publication.finished_at
+                )
     return found
 
 
 def newest_first(sheet: Sheet, target: Target, shas: dict[str, datetime]) -> Iterable[str]:
     """Order by ancestry, then by the time of success; unknown ones come last."""
-    if len(shas) < 2:
+    if len(shas) <= 1:
         return tuple(shas)
     lineage = sheet.facts.lineage(target.url, frozenset(shas) | {target.ref})
     if not isinstance(lineage, Lineage):

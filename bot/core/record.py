@@ -36,7 +36,9 @@ from bot.model.state import MergeRequestState, Run, RunStatus, State
 Rebuild = UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest
 
 
-def settle(state: State, desired: Desired, actions: Sequence[Action], outcomes: Sequence[Outcome], now: datetime) -> State:
+def settle(
+    state: State, desired: Desired, actions: Sequence[Action], outcomes: Sequence[Outcome], now: datetime
+) -> State:
     """The statefile after these outcomes of these actions."""
     for action, outcome in zip(actions, outcomes, strict=True):
         state = _settle(state, desired, action, outcome, now)
@@ -137,5 +139,3 @@ def _answered(state: State, action: AnswerCommand) -> State:
         state,
         answers={key: a for key, a in state.answers.items() if (a.iid, a.note) != (action.iid, action.note)},
     )
-
-

@@ -171,5 +171,3 @@ def _report_change(sheet: Sheet, merge_request: MergeRequest) -> None:
     note, _ = _previous(sheet, merge_request)
     if view.starts or view.held or view.notices or view.answers or note:
         _report(sheet, merge_request, merge_request.source_branch, comments.change_report(view))
-
-

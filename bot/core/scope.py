@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from bot.core import verbs as words
 from bot.core import schedule
+from bot.core import verbs as words
 from bot.core.branches import Branch, is_own, own_branches
 from bot.core.gates import same_url
 from bot.core.sheet import Sheet

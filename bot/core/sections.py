@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bot.core import schedule
 from bot.core.explain import Explanation, explain_on
 from bot.core.gates import holding, short
 from bot.core.sheet import Sheet
+from bot.model.plan import Verdict
 from bot.model.state import Edit
 from bot.render import comments
 
@@ -37,5 +39,11 @@ def _section(verb: str, found: Explanation) -> comments.Section:
     shown = verdicts if verb == "explain" else holding(verdicts)
     if found.promoted_sha and shown:
         lines.append(f"next version {short(found.promoted_sha)}")
-    lines += [f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}" for v in shown]
+    lines += [
+        f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}{_until(v)}" for v in shown
+    ]
     return comments.Section(f"{verb} {found.target}", tuple(lines) or ("nothing to say",))
+
+
+def _until(verdict: Verdict) -> str:
+    return f" (until {schedule.utc(verdict.until)})" if verdict.until is not None else ""

@@ -83,7 +83,9 @@ def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
         deleted=target.delete,
         publishers=_publisher_configs(sheet, target, "" if isinstance(sha, Unreachable) else sha),
     )
-    seen = sha.text if isinstance(sha, Unreachable) else f"{target.ref} at {short(sha)}"
+    seen = (
+        sha.text if isinstance(sha, Unreachable) else short(sha) if target.pinned else f"{target.ref} at {short(sha)}"
+    )
     _record(sheet, record, Reason("adopted", f"found there already: {seen}"))
 
 
@@ -103,9 +105,7 @@ def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sh
     return record
 
 
-def reasons_of(
-    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str
-) -> tuple[Reason, ...]:
+def reasons_of(sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str) -> tuple[Reason, ...]:
     """Every reason to run this target now; empty if there is none."""
     if record is None:
         return (Reason("new_target", f"{target.id} is new at {target.ref} {short(sha)}"),)

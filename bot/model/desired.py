@@ -179,9 +179,12 @@ class Target:
         return self.id.split("/", 1)[0]
 
 
+SHA_DIGITS = 40
+
+
 def is_sha(ref: str) -> bool:
     """Whether a ref is a full 40-digit lower-case commit sha."""
-    return len(ref) == 40 and not ref.strip("0123456789abcdef")
+    return len(ref) == SHA_DIGITS and not ref.strip("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)

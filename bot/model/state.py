@@ -260,8 +260,8 @@ class Answer:
 class State:
     """The statefile. `serial` grows by one with every write; `lineage` never changes in its life.
 
-    `cursors` maps `notes:<iid>` to the id of the last note handled there, `questions` an iid to the last question asked. `time` is the `now` of the last pass that
-    wrote. `splits` are the batches that a command cut into single files.
+    `cursors` maps `notes:<iid>` to the id of the last note handled there, `questions` an iid to the last question
+    asked. `time` is the `now` of the last pass that wrote. `splits` are the batches that a command cut into files.
     """
 
     version: int = VERSION

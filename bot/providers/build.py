@@ -34,7 +34,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
         forge=forge(config, settings, clock.now),
         pipelines=_Providers(config, settings, environ, cache),
         refs=GitRefs(config),
-        histories=GitHistories(cache, config),
+        histories=GitHistories(cache.folder, config),
         state=state_store(config, settings),
         clock=clock,
     )
@@ -63,7 +63,8 @@ def state_store(config: Path, settings: Settings) -> StateStore:
     scheme = settings.state.url.partition(":")[0]
     if scheme != "file":
         raise WrongUsage(
-            f"saasbot.yml: state.url {settings.state.url!r}: {scheme}: is not known to this release", hint="it knows: file:"
+            f"saasbot.yml: state.url {settings.state.url!r}: {scheme}: is not known to this release",
+            hint="it knows: file:",
         )
     return file_state(settings.state.url, config)
 
@@ -73,7 +74,7 @@ def command_pipelines(
 ) -> CommandPipelines:
     """The provider of local programs; its runs live beside the local forge, else in the cache folder."""
     path = settings.forge.options.get("path")
-    home = config / str(path) if path else cache.folder("runs")
+    home = (config / str(path)).resolve() if path else cache.folder("runs")
 
     def exported(sha: str) -> Path:
         folder = home / "exports" / (sha or "none")
@@ -108,4 +109,3 @@ class _Providers:
                 "set pipelines.allowCommand in saasbot.yml if that is meant"
             )
         return command_pipelines(self.config, self.settings, self.environ, self.cache)
-

@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
@@ -52,13 +53,16 @@ Answer = Mapping[str, str] | Failed | AskGit
 
 def configured(url: str, configuration: Iterable[tuple[str, str]]) -> bool:
     """Whether git's configuration (names and values) says something about how this url is reached."""
-    host = urlsplit(url).netloc.rpartition("@")[2]
+    try:
+        host = urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return True  # git will say what is wrong with it
     for name, value in configuration:
         section, _, rest = name.partition(".")
         subsection, _, key = rest.rpartition(".")
         if section == "url" and key == "insteadof" and url.startswith(value):
             return True
-        about = urlsplit(subsection).netloc.rpartition("@")[2] if subsection else host
+        about = subsection.partition("://")[2].partition("/")[0].rpartition("@")[2] if subsection else host
         if section == "http" and _TRANSPORT.match(key) and ("*" in about or about == host):
             return True
     return False
@@ -97,7 +101,10 @@ def _reason(error: object) -> str:
 
 
 def _send(request: urllib.request.Request) -> Answer:
-    opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=_trust()))
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+    if request.type == "https":
+        handlers.append(urllib.request.HTTPSHandler(context=_trust(os.environ.get("GIT_SSL_CAINFO", ""))))
+    opener = urllib.request.build_opener(*handlers)
     deadline = time.monotonic() + TIMEOUT
     with opener.open(request, timeout=TIMEOUT) as response:
         if response.headers.get("Content-Type", "").partition(";")[0].strip() != _RESULT:
@@ -119,12 +126,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Refuse, which leaves the status for the caller."""
 
 
-def _trust() -> ssl.SSLContext:
-    """The machine's certificates, and those that git is told to trust."""
-    context = ssl.create_default_context()
-    if extra := os.environ.get("GIT_SSL_CAINFO"):
-        context.load_verify_locations(extra)
-    return context
+@lru_cache(maxsize=1)
+def _trust(certificates: str) -> ssl.SSLContext:
+    """The certificates that git is told to trust, else the machine's; reading them takes 50 ms."""
+    return ssl.create_default_context(cafile=certificates or None)
 
 
 def _authorization(parts: SplitResult) -> Mapping[str, str]:
@@ -157,16 +162,19 @@ def _packet(line: str) -> bytes:
 
 def _answer(body: bytes) -> Answer:
     """Read the lines `<oid> <name>[ peeled:<oid>][ ...]` up to the flush."""
+    if not body:  # what an old server says to a command that it does not know
+        return AskGit("the answer is empty")
     refs: dict[str, str] = {}
     try:
         for line in _packets(body):
             oid, *rest = line.rstrip(b"\n").split(b" ")
             if not rest or not _OID.fullmatch(oid):
-                return AskGit(f"the server does not speak protocol v2: {line[:80].decode('utf-8', 'replace').strip()}")
+                said = line[:80].decode("utf-8", "replace").strip()
+                return AskGit(f"the server does not speak protocol v2: {said}")
             peeled = next((attribute[7:] for attribute in rest[1:] if attribute.startswith(b"peeled:")), oid)
             refs[rest[0].decode("utf-8", "surrogateescape")] = peeled.decode("ascii", "replace")
     except ValueError as error:
-        return Failed(str(error)) if refs else AskGit(str(error))
+        return Failed(str(error))
     return refs
 
 

@@ -18,15 +18,13 @@ BREAK = "\u200b"
 
 _SECRETS = re.compile(
     r"""
-    -----BEGIN\ [A-Z0-9 ]+-----(?:.*?-----END\ [A-Z0-9 ]+-----|.*)              # PEM
-    | (?<![A-Za-z0-9])(?:
-        gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-[A-Za-z0-9_.-]{16,} # GitLab
-      | (?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,}                             # GitHub
-      | xox[abceoprs]-[A-Za-z0-9-]{8,}                                          # Slack
-      | (?:AKIA|ASIA)[A-Z0-9]{16}                                               # AWS
-      | sk-[A-Za-z0-9_-]{20,}
-      | eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?            # JWT
-    )
+    -----BEGIN\ [A-Z0-9 ]+-----(?:.*?-----END\ [A-Z0-9 ]+-----|.*)               # PEM
+    | gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct|wt)-[A-Za-z0-9_.-]{16,} # GitLab
+    | (?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,}                                # GitHub
+    | xox[abceoprs]-[A-Za-z0-9-]{8,}                                             # Slack
+    | (?:AKIA|ASIA)[A-Z0-9]{16}                                                  # AWS
+    | (?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{20,}
+    | eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)?               # JWT
     """,
     re.VERBOSE | re.DOTALL,
 )

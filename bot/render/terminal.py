@@ -179,8 +179,10 @@ def _action_lines(pair: Pair, symbol: str, style: Style) -> list[str]:
 def _markdown_item(pair: Pair) -> str:
     action, outcome = pair
     reasons = "; ".join(f"`{reason.kind}` {neutral.sentence(reason.text)}" for reason in action.reasons)
-    ended = "" if outcome is None else f" – **{outcome.status.value}** {neutral.sentence(outcome.text)}".rstrip()
-    return f"- {neutral.code(_name(action.subject))}: {reasons}{ended}"
+    said = neutral.code(_name(action.subject)) + (f": {reasons}" if reasons else "")
+    if outcome is not None:
+        said += f" – **{outcome.status.value}** {neutral.sentence(outcome.text)}".rstrip()
+    return f"- {said}"
 
 
 def _held(held: Held) -> str:

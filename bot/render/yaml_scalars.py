@@ -88,16 +88,17 @@ class _Walk:
         """Take in events until everything wanted is found; an anchor among it makes the rest matter too."""
         for event in events:
             kind = _KINDS.get(type(event).__name__)
-            if kind == _OPEN:
+            if kind == _SCALAR:
+                if not self.skipped:
+                    self._scalar(event)
+                    if len(self.found) == len(self.wanted) and not self.anchored:
+                        return
+            elif kind == _OPEN:
                 self._open(event)
             elif kind == _CLOSE:
                 self._close()
             elif kind == _ALIAS:
                 self._alias(event)
-            elif kind == _SCALAR and not self.skipped:
-                self._scalar(event)
-                if len(self.found) == len(self.wanted) and not self.anchored:
-                    return
 
     def _place(self) -> Pointer | None:
         """Return the pointer of the node that comes now, or None for a key."""
@@ -218,9 +219,7 @@ def _encloses(source: str, style: str, value: str) -> bool:
 
 
 def _pyyaml_events(text: str) -> Iterator[Any]:
-    parser = CParser(text)
-    while parser.check_event():
-        yield parser.get_event()
+    return iter(CParser(text).get_event, None)
 
 
 def _ruamel_events(text: str) -> Iterator[Any]:

@@ -329,7 +329,7 @@ CASES = [
     ),
     pytest.param(
         [(SAAS, "    ref: main\n", "    ref: main\n    <<: [{path: x}, {path: y}]\n")],
-        [f"{SAAS}:12:5 error unknown-key"],
+        [f"{SAAS}:16:11 error unknown-key"],
         id="a merged key is reported where it is merged",
     ),
 ]

@@ -9,6 +9,7 @@ Readers take no lock, since a document is only ever replaced by a whole one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -75,6 +76,9 @@ class Numbers:
     note: int = 0
 
 
+_DECODER = msgspec.json.Decoder(StoredMergeRequest)
+
+
 class LocalStore:
     """The documents of one local forge. What the file system refuses is a `ServerUnreachable` of one line."""
 
@@ -105,23 +109,30 @@ class LocalStore:
         """Every merge request by number."""
         self.require()
         try:
-            numbers = sorted(int(path.stem) for path in self._documents.glob("*.json") if path.stem.isdecimal())
+            names = (name.partition(".") for name in os.listdir(self._documents))  # noqa: PTH208 - names, thousands
+        except FileNotFoundError:
+            return ()
         except OSError as error:
             raise self._unreachable("read", error.strerror or str(error)) from error
-        return tuple(document for number in numbers if (document := self.get(number)) is not None)
+        numbers = sorted(int(stem) for stem, _, ending in names if stem.isdecimal() and ending == "json")
+        return tuple(document for number in numbers if (document := self._read(number)) is not None)
 
     def get(self, iid: int) -> StoredMergeRequest | None:
         """One merge request, or None if there is no such."""
         self.require()
-        path = self.path(iid)
+        return self._read(iid)
+
+    def _read(self, iid: int) -> StoredMergeRequest | None:
+        path = f"{self._documents}/{iid}.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=StoredMergeRequest)
+            with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - there may be thousands of them
+                return _DECODER.decode(file.read())
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreachable("read", error.strerror or str(error)) from error
         except msgspec.DecodeError as error:
-            raise self._unreachable("read", f"{path.name}: {error}") from error
+            raise self._unreachable("read", f"{iid}.json: {error}") from error
 
     def put(self, document: StoredMergeRequest) -> StoredMergeRequest:
         """Write a merge request; only inside `writing`."""

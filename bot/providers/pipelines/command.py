@@ -27,6 +27,7 @@ from bot.model.observed import RunFact
 from bot.model.state import Run, RunStatus
 from bot.ports import Refused
 from bot.providers.files import replace
+from bot.providers.git import GitError
 from bot.providers.pipelines.run_folder import (
     Request,
     Result,
@@ -79,7 +80,7 @@ class CommandPipelines:
     def __init__(
         self, runs: Path, export: Callable[[str], Path], environ: Mapping[str, str], *, grace: float = 10.0
     ) -> None:
-        self._runs = runs.absolute()
+        self._runs = runs.resolve()
         self._export = export
         self._environ = {name: value for name, value in environ.items() if INHERITED.fullmatch(name)}
         self._grace = grace
@@ -115,13 +116,15 @@ class CommandPipelines:
             return command
         self._require()
         folder = self._folder(run.key)
-        cwd = self._export(run.config_sha)
         request = Request(run.key, environment.get("SAASBOT_TARGET", ""), command, datetime.now(UTC))
         try:
+            cwd = self._export(run.config_sha).absolute()
             folder.mkdir(parents=True, exist_ok=True)
             return self._start_once(folder, request, cwd, environment)
         except OSError as error:
             raise _unreachable(folder, error) from error
+        except GitError as error:
+            return Refused(f"the files of commit {run.config_sha[:7]} could not be exported: {error.line}")
         except ValueError as error:
             return Refused(f"the run's environment cannot be passed to a program: {error}")
 

@@ -44,8 +44,12 @@ class GitRefs:
 
     def _ls_remote(self, url: str, names: list[str], cause: str = "") -> Mapping[str, str] | Unreachable:
         patterns = [pattern for name in names for pattern in _patterns(name)]
+        address = locate(url, self._base)
         try:
-            out = git(self._base, "ls-remote", "--", locate(url, self._base), *patterns, timeout=ASK)
+            out = git(self._base, "ls-remote", "--", address, *patterns, timeout=ASK)
+            # Git takes an empty page for an old repository without refs.
+            if cause and not out and not git(self._base, "ls-remote", "--", address, timeout=ASK):
+                return _unreachable(url, f"there is not one ref ({cause})", "check the address")
         except GitError as error:
             said = f"{error.line} ({cause})" if cause else error.line
             return _unreachable(url, said, "check the address, and the credentials that git uses there")

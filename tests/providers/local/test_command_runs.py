@@ -21,7 +21,8 @@ from bot.errors import ServerUnreachable
 from bot.model.desired import Instance, Pipeline
 from bot.model.observed import RunFact
 from bot.model.state import Run, RunStatus
-from bot.ports import Refused
+from bot.ports import Pipelines, Refused
+from bot.providers.git import GitError
 from bot.providers.pipelines.command import SUPERVISOR, CommandPipelines
 from bot.providers.pipelines.run_folder import exclusive, holder, last_line, one_line
 
@@ -54,6 +55,11 @@ class World:
         (self.folder / "forge").mkdir()
         (self.folder / "export").mkdir()
         self.pipelines = self.another()
+
+    @property
+    def port(self) -> Pipelines:
+        """The provider as the rest of the program knows it."""
+        return self.pipelines
 
     def another(self) -> CommandPipelines:
         """The same provider as another process would have it."""
@@ -136,6 +142,7 @@ def test_a_program_runs_in_the_export_with_its_environment_and_output(world: Wor
     program.write_text("#!/bin/sh\npwd\nenv\necho to the other stream >&2\n")
     program.chmod(0o755)
     began = world.start("./deploy.sh", SAASBOT_SHA="a" * 40)
+    assert world.port.status(pipeline("./deploy.sh"), run()).status.in_flight
     assert (began.status, began.handle) == (RunStatus.PENDING, "k1")
     ended = world.ended()
     assert (ended.status, ended.text) == (RunStatus.SUCCEEDED, "")
@@ -215,6 +222,28 @@ def test_a_nul_in_the_environment_is_refused(world: World) -> None:
     assert isinstance(world.pipelines.start(pipeline("true"), run(), {"SAASBOT_REF": "a\0b"}), Refused)
 
 
+def test_a_config_that_cannot_be_exported_is_refused_and_a_full_disk_unreachable(tmp_path: Path) -> None:
+    def no_commit(_: str) -> Path:
+        raise GitError(128, ("read-tree",), "fatal: not a tree object")
+
+    def no_space(_: str) -> Path:
+        raise OSError(28, "No space left on device")
+
+    refused = CommandPipelines(tmp_path / "runs", no_commit, {}).start(pipeline("true"), run(), {})
+    assert refused == Refused("the files of commit ccccccc could not be exported: not a tree object")
+    with pytest.raises(ServerUnreachable, match="No space left"):
+        CommandPipelines(tmp_path / "runs", no_space, {}).start(pipeline("true"), run(), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_are_none_are_unreachable(world: World) -> None:
+    world.runs.mkdir()
+    (world.runs / "k1").write_text("x")
+    for ask in (world.find, lambda: world.shell("true"), lambda: world.pipelines.cancel(None, run())):
+        with pytest.raises(ServerUnreachable, match=r"Not a directory|File exists"):
+            ask()
+
+
 def test_a_key_that_never_started_is_a_clear_no(world: World) -> None:
     assert world.find() is None
     assert world.pipelines.status(None, run()).status is RunStatus.UNKNOWN
@@ -268,6 +297,7 @@ def test_threads_that_start_and_look_together_start_each_key_once(world: World) 
 
 def test_a_killed_supervisor_leaves_an_unknown_run_that_is_never_started_again(world: World) -> None:
     world.shell("echo $$ > program.pid; echo x >> count; sleep 20")
+    wait_for(world.folder / "export" / "count")
     world.kill_supervisor()
     fact = world.ended()
     assert (fact.status, "supervisor was killed" in fact.text) == (RunStatus.UNKNOWN, True)

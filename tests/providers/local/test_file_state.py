@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ServerUnreachable, WrongUsage
-from bot.ports import Refused
+from bot.ports import Refused, StateStore
 from bot.providers.state.file import FileState, etag_of, file_state
 
 INCREMENT = """
@@ -35,7 +35,7 @@ def increment(path: Path, times: int) -> None:
 
 
 def test_what_was_written_is_read_with_its_etag(tmp_path: Path) -> None:
-    store = file_state("file:state.json", tmp_path)
+    store: StateStore = file_state("file:state.json", tmp_path)
     assert store.read() is None
     etag = store.write(b"one", "")
     assert store.read() == (b"one", etag)

@@ -18,7 +18,7 @@ import pytest
 from bot.errors import ServerUnreachable, WrongUsage
 from bot.model.observed import CiStatus, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
 from bot.model.plan import Commit
-from bot.ports import Refused
+from bot.ports import Forge, Refused
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.forge.local_people import LocalPeople
 from bot.providers.forge.local_store import LocalStore
@@ -150,6 +150,12 @@ def test_the_bot_opens_a_merge_request(world: World) -> None:
     assert world.forge.merge_request(1) == mr
     assert world.forge.merge_request(2) is None
     assert world.forge.me() == "saasbot"
+
+
+def test_it_is_a_whole_forge_for_the_rest_of_the_program(world: World) -> None:
+    forge: Forge = world.forge
+    assert forge.open_merge_requests() == []
+    assert forge.role("alice") is Role.OWNER
 
 
 def test_opening_again_adopts_the_open_one(world: World) -> None:
@@ -531,6 +537,7 @@ def test_settings_make_a_forge_beside_them(world: World) -> None:
     wished = settings(path="../forge", members={"alice": "owner", "bob": "developer"})
     forge = local_forge(wished, world.checkout, lambda: NOW)
     assert forge.branches("main") == {"main": world.main}
+    assert local_forge(settings(path="../forge", members=None), world.checkout, lambda: NOW).role("alice") is Role.NONE
     assert [forge.role(user) for user in ("alice", "bob", "eve")] == [Role.OWNER, Role.DEVELOPER, Role.NONE]
 
 

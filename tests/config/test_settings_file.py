@@ -1,0 +1,88 @@
+"""`saasbot.yml` as settings."""
+
+from __future__ import annotations
+
+import pytest
+from config_world import SCHEMAS, VALID
+
+from bot.config.schema import Schemas
+from bot.config.settings_file import settings
+from bot.model.desired import SecretRef
+from bot.settings import (
+    BatchBy,
+    BotSettings,
+    CommandSettings,
+    ForgeSettings,
+    Merge,
+    PromotionSettings,
+    Regenerate,
+    RunSettings,
+    Settings,
+    StateSettings,
+    Update,
+)
+
+FULL = b"""\
+$schema: /settings-1.json
+branch: trunk
+forge: {provider: gitlab, url: https://gitlab.example.com, project: org/config, token: {file: /run/secrets/t}}
+state: {url: "s3://bucket/state.json"}
+dataDir: ./data/
+bot: {name: robot, email: robot@example.com}
+promotions: {batchBy: app, maxBatch: 3, regenerate: behind, update: always, merge: when_approved, maxOpen: 5}
+runs: {maxStarts: 7, maxInFlight: 8}
+pipelines: {allowCommand: true}
+commands: {prefix: /bot, overrideGroup: leads, freezeGroup: sre, poll: false}
+groups: {leads: [alice], sre: []}
+report: {key: {file: /run/secrets/key}}
+queue: {url: "redis://localhost"}
+compat: {pipeline: deploy}
+"""
+
+
+def test_the_defaults() -> None:
+    read, found = settings(VALID["saasbot.yml"].encode(), Schemas(SCHEMAS))
+    assert found == ()
+    forge = ForgeSettings("local", {"path": "../forge", "members": {"alice": "owner", "bob": "developer"}})
+    assert read == Settings("main", forge, StateSettings("file:../state.json"))
+
+
+def test_every_key() -> None:
+    read, found = settings(FULL, Schemas(SCHEMAS))
+    assert found == ()
+    options = {"url": "https://gitlab.example.com", "project": "org/config", "token": {"file": "/run/secrets/t"}}
+    assert read == Settings(
+        branch="trunk",
+        forge=ForgeSettings("gitlab", options),
+        state=StateSettings("s3://bucket/state.json"),
+        data_dir="data",
+        bot=BotSettings("robot", "robot@example.com"),
+        promotions=PromotionSettings(BatchBy.APP, 3, Regenerate.BEHIND, Update.ALWAYS, Merge.WHEN_APPROVED, 5),
+        runs=RunSettings(7, 8),
+        allow_command=True,
+        commands=CommandSettings("/bot", "leads", "sre", poll=False),
+        groups={"leads": ("alice",), "sre": ()},
+        report_key=SecretRef(file="/run/secrets/key"),
+        queue_url="redis://localhost",
+        compat_pipeline="deploy",
+    )
+
+
+def test_the_compat_pipeline_may_be_a_reference() -> None:
+    read, _ = settings(FULL.replace(b"pipeline: deploy", b"pipeline: {$ref: /p.yml}"), Schemas(SCHEMAS))
+    assert read is not None
+    assert read.compat_pipeline == "/p.yml"
+
+
+@pytest.mark.parametrize("prefix", ["/close", "/Approve", "/target_branch"])
+def test_a_prefix_that_gitlab_swallows_is_refused(prefix: str) -> None:
+    read, found = settings(FULL.replace(b"/bot", prefix.encode()), Schemas(SCHEMAS))
+    assert read is None
+    assert [(item.line, item.column, item.rule) for item in found] == [(10, 20, "alias-collision")]
+
+
+def test_several_faults_at_once() -> None:
+    content = FULL.replace(b"branch: trunk", b"branch: trunk\nbranch: b").replace(b"queue:", b"branch: c\nqueue:")
+    read, found = settings(content, Schemas(SCHEMAS))
+    assert read is None
+    assert [item.line for item in found] == [3, 13]
