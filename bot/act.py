@@ -9,6 +9,7 @@ from typing import assert_never
 
 from bot.core.batches import batch_of
 from bot.core.follow import observed_run
+from bot.core.own_notes import own_note
 from bot.errors import ServerUnreachable, WriteFailed
 from bot.model.observed import Note, RunFact, Unreachable
 from bot.model.plan import (
@@ -30,6 +31,7 @@ from bot.model.plan import (
     UpdateMergeRequest,
 )
 from bot.ports import Pipelines, Ports, Refused
+from bot.render.comments import STICKY
 
 RECORDED = Outcome(OutcomeStatus.DONE, "recorded")
 
@@ -40,13 +42,14 @@ class Acting:
 
     ports: Ports
     now: datetime
+    report_key: bytes | None = None
     opened: dict[str, int] = field(default_factory=dict)
     uncut: set[str] = field(default_factory=set)
 
 
-def act(ports: Ports, plan: Plan, now: datetime) -> Iterator[Outcome]:
+def act(ports: Ports, plan: Plan, now: datetime, report_key: bytes | None = None) -> Iterator[Outcome]:
     """Carry out the actions in order; yields each outcome as it comes, so that a pass may stop between two."""
-    acting = Acting(ports, now)
+    acting = Acting(ports, now, report_key)
     for action in plan.actions:
         yield _outcome(acting, action)
 
@@ -164,8 +167,17 @@ def _comment(acting: Acting, action: CommentAction) -> Outcome:
     iid = action.iid or acting.opened.get(action.branch, 0)
     if not iid:
         return Outcome(OutcomeStatus.SKIPPED, "its merge request was not opened")
-    note = acting.ports.forge.comment(iid, action.body, action.note)
-    return _said(note, f"{'edited' if action.note else 'wrote'} the report on !{iid}")
+    present = action.note or _written_meanwhile(acting, iid)
+    note = acting.ports.forge.comment(iid, action.body, present)
+    return _said(note, f"{'edited' if present else 'wrote'} the report on !{iid}")
+
+
+def _written_meanwhile(acting: Acting, iid: int) -> str:
+    """The report that another pass wrote since this one looked; there is one sticky comment, never two."""
+    seen = acting.ports.forge.merge_request(iid)
+    notes = seen.notes if seen is not None else ()
+    note = own_note(notes, acting.ports.forge.me(), STICKY, acting.report_key)
+    return note.id if note is not None else ""
 
 
 def _answer(acting: Acting, action: AnswerCommand) -> Outcome:

@@ -133,7 +133,7 @@ def _known(context: Context) -> State:
 
 def _acted(job: Job, context: Context, decided: Plan) -> Iterator[Outcome]:
     """Outcomes of all actions; after SIGTERM the action at hand is finished and the rest is skipped."""
-    carried_out = act(job.ports, decided, context.now)
+    carried_out = act(job.ports, decided, context.now, context.report_key)
     for action in decided.actions:
         if job.stopped():
             yield Outcome(OutcomeStatus.SKIPPED, "the process was asked to stop")

@@ -13,6 +13,7 @@ RULES: Mapping[str, str] = {
     "nul-byte": "A data file holds a NUL byte, which hides what follows it.",
     "second-document": "A data file holds more than one YAML document.",
     "duplicate-key": "A mapping has the same key twice.",
+    "too-deep": "Collections lie more than 100 levels deep in each other.",
     "alias-bomb": "The aliases of a file stand for more than 100,000 nodes.",
     "bad-merge": "The value of `<<` is neither a mapping nor a list of mappings.",
     "unknown-kind": "`$schema` names a kind of ours in a version that this program does not know.",

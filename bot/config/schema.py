@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from bot.config.limits import DEPTH_LIMIT, TOO_DEEP
 from bot.config.rules import Issue
 from bot.config.source import Pointer
 
@@ -46,8 +47,8 @@ class Schemas:
             if validator.is_valid(value):
                 return ()
             return tuple(dict.fromkeys(self._explained(kind, validator.iter_errors(value))))
-        except ValueError:
-            return tuple(foreign_values(value, ()))
+        except ValueError:  # the validator does not take such a value at all
+            return tuple(foreign_values(value, ())) or (Issue("too-deep", (), TOO_DEEP),)
 
     def _validator(self, kind: str) -> jsonschema_rs.Draft202012Validator:
         if kind not in self._validators:
@@ -108,7 +109,9 @@ class Schemas:
 
 def foreign_values(value: Any, pointer: Pointer) -> Iterator[Issue]:
     """Yield keys that are not strings and values that JSON has no word for, as YAML 1.2 can make them."""
-    if isinstance(value, dict):
+    if len(pointer) > DEPTH_LIMIT:
+        yield Issue("too-deep", pointer, TOO_DEEP, "use fewer levels")
+    elif isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, str):
                 yield from foreign_values(item, (*pointer, key))

@@ -55,6 +55,22 @@ def scalar_text(text: str, pointer: Pointer) -> str | None:
     return None if node is None else node.text
 
 
+def deeper_than(text: str, limit: int) -> bool:
+    """Whether collections lie deeper than this; also where PyYAML cannot tell."""
+    import yaml  # noqa: PLC0415 - 20 ms that only a strange file needs
+
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            kind = type(event).__name__
+            depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+            if depth > limit + 2:  # the stream and the document have events too
+                return True
+    except (yaml.YAMLError, UnicodeError):
+        return True
+    return False
+
+
 def duplicates(text: str) -> Iterator[tuple[str, int, int]]:
     """Yield each key that its mapping holds already, with line and column."""
     root = _tree(text)

@@ -14,13 +14,12 @@ from typing import Any
 import yaml_rs
 
 from bot.config import source
+from bot.config.limits import ALIAS_LIMIT, COLUMN_LIMIT, DEPTH_LIMIT, TOO_DEEP
 from bot.config.source import Pointer
-
-ALIAS_LIMIT = 100_000
-"""How many nodes the aliases of one file may stand for."""
 
 _LIMITS = yaml_rs.AliasLimits(max_total_replayed_events=ALIAS_LIMIT)
 _PLACE = re.compile(r"YAML parse error at line (\d+), column (\d+)")
+_FAR_RIGHT = re.compile(rf"^[ \t?:-]{{{COLUMN_LIMIT}}}", re.MULTILINE)
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s,\[\]{}]+", re.MULTILINE)
 _DECLARES = re.compile(rb"^\"?\$schema\"?:", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
@@ -46,11 +45,18 @@ class Document:
 
 
 class BadMerge(ValueError):
-    """A `<<` whose value is neither a mapping nor a list of mappings; `pointer` leads to it."""
+    """A `<<` that cannot be resolved: the rule it breaks and the pointer to its value."""
 
-    def __init__(self, pointer: Pointer) -> None:
-        super().__init__("bad merge")
+    def __init__(self, rule: str, pointer: Pointer) -> None:
+        super().__init__(rule)
+        self.rule = rule
         self.pointer = pointer
+
+
+_MERGE_TEXTS = {
+    "bad-merge": ("`<<` needs a mapping or a list of mappings", "give it an alias of a mapping"),
+    "too-deep": (TOO_DEEP, f"stay below {DEPTH_LIMIT} levels"),
+}
 
 
 def load(content: bytes) -> Document | tuple[Fault, ...]:
@@ -58,6 +64,8 @@ def load(content: bytes) -> Document | tuple[Fault, ...]:
     text = decode(content)
     if isinstance(text, Fault):
         return (text,)
+    if _FAR_RIGHT.search(text) and source.deeper_than(text, DEPTH_LIMIT):
+        return (Fault("too-deep", 1, 1, TOO_DEEP, f"stay below {DEPTH_LIMIT} levels"),)
     try:
         value = yaml_rs.loads(text, parse_datetime=False, alias_limits=_LIMITS)
     except yaml_rs.YAMLDecodeError as error:
@@ -71,8 +79,7 @@ def load(content: bytes) -> Document | tuple[Fault, ...]:
             value = _merge(value, ())
         except BadMerge as error:
             line, column = source.position(text, error.pointer)
-            message = "`<<` needs a mapping or a list of mappings"
-            return (Fault("bad-merge", line, column, message, "give it an alias of a mapping"),)
+            return (Fault(error.rule, line, column, *_MERGE_TEXTS[error.rule]),)
     return Document(value, text)
 
 
@@ -99,7 +106,7 @@ def schemas(content: bytes) -> Iterator[str]:
     """Yield the top-level `$schema` of every document of a source that breaks only a rule of ours (duplicate keys)."""
     text = decode(content)
     try:
-        value = "" if isinstance(text, Fault) else _lenient(text)
+        value = "" if isinstance(text, Fault) or _FAR_RIGHT.search(text) else _lenient(text)
     except yaml_rs.YAMLDecodeError:
         return
     for document in value if isinstance(value, list) else [value]:
@@ -178,6 +185,8 @@ def _place(body: bytes, index: int) -> tuple[int, int]:
 
 def _merge(value: Any, pointer: Pointer) -> Any:
     """Return the value with every `<<` resolved: own keys win, then the first of a list."""
+    if len(pointer) > DEPTH_LIMIT:
+        raise BadMerge("too-deep", pointer[:DEPTH_LIMIT])
     if isinstance(value, list):
         return [_merge(item, (*pointer, index)) for index, item in enumerate(value)]
     if not isinstance(value, dict):
@@ -189,6 +198,6 @@ def _merge(value: Any, pointer: Pointer) -> Any:
     merged: dict[Any, Any] = {}
     for parent in reversed(given if isinstance(given, list) else [given]):
         if not isinstance(parent, dict):
-            raise BadMerge((*pointer, "<<"))
+            raise BadMerge("bad-merge", (*pointer, "<<"))
         merged |= parent
     return merged | own

@@ -10,7 +10,7 @@ from bot.core.sheet import Sheet
 from bot.model.desired import is_sha
 from bot.model.observed import BranchDiff, CiStatus, MergeRequest, MergeRequestStatus
 from bot.model.plan import Gate
-from bot.model.state import Edit, FailedContent, MergeRequestState
+from bot.model.state import Edit, FailedContent, MergeRequestState, State
 from bot.render.yaml_edit import ref_edits
 from bot.settings import Update
 
@@ -23,6 +23,7 @@ class Lock(StrEnum):
     HOLD = "hold"
     APPROVED = "approved"
     CI_RUNNING = "ci_running"
+    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,32 @@ def _branch(sheet: Sheet, merge_request: MergeRequest) -> Branch | None:
 
 def remember(sheet: Sheet, record: MergeRequestState) -> None:
     """Write the record of a merge request down."""
-    if sheet.state.merge_requests.get(record.branch) != record:
-        merged = {**sheet.state.merge_requests, record.branch: record}
-        sheet.state = replace(sheet.state, merge_requests=merged)
+    sheet.state = with_record(sheet.state, record)
 
 
-def forget(sheet: Sheet, name: str) -> None:
+def forget(sheet: Sheet, record: MergeRequestState) -> None:
     """Drop the record of a merge request that is over."""
-    kept = {key: value for key, value in sheet.state.merge_requests.items() if key != name}
-    sheet.state = replace(sheet.state, merge_requests=kept)
+    sheet.state = without_record(sheet.state, record)
+
+
+def with_record(state: State, record: MergeRequestState) -> State:
+    """The state with this record. A merged one makes room for the next of its branch, under branch and number."""
+    if record.merged:
+        state = without_record(state, replace(record, merged=False))
+    key = _key(record)
+    if state.merge_requests.get(key) == record:
+        return state
+    return replace(state, merge_requests={**state.merge_requests, key: record})
+
+
+def without_record(state: State, record: MergeRequestState) -> State:
+    """The state without the record of this merge request."""
+    kept = {key: value for key, value in state.merge_requests.items() if key != _key(record) or value.iid != record.iid}
+    return replace(state, merge_requests=kept) if len(kept) != len(state.merge_requests) else state
+
+
+def _key(record: MergeRequestState) -> str:
+    return f"{record.branch}!{record.iid}" if record.merged else record.branch
 
 
 def _judged(
@@ -116,6 +134,9 @@ def _judged(
 def _lock(sheet: Sheet, merge_request: MergeRequest, record: MergeRequestState) -> Lock:
     if record.hold is not None:
         return Lock.HOLD
+    desired = sheet.context.desired
+    if any(edit.target in desired.invalid_targets or edit.file in desired.invalid for edit in record.edits):
+        return Lock.INVALID
     always = sheet.context.settings.promotions.update is Update.ALWAYS
     if not always and (merge_request.approved_by or merge_request.auto_merge):
         return Lock.APPROVED

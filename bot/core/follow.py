@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.core import channels
-from bot.core.diff import canonical
-from bot.core.gates import short, span
+from bot.core.diff import canonical, config_hash, effective
+from bot.core.gates import Candidate, Occasion, gates, holding, short, span
 from bot.core.sheet import Sheet
 from bot.model.desired import Pipeline, Target
 from bot.model.observed import RunFact, Unreachable
@@ -22,6 +22,9 @@ POLL = timedelta(seconds=10)
 """How soon a run in flight is looked at again."""
 
 TIMED_OUT = "timed out"
+
+STOPS_AN_INTENT = frozenset({Gate.WINDOW, Gate.FREEZE, Gate.BLOCKED_VERSION, Gate.HOLD})
+"""Gates that hold a start which was intended in an earlier pass; the others were passed when it was."""
 
 
 def follow_runs(sheet: Sheet) -> None:
@@ -63,7 +66,7 @@ def observed_run(run: Run, fact: RunFact, now: datetime) -> Run:
         status=status,
         handle=fact.handle or run.handle,
         url=fact.url or run.url,
-        text=run.text if run.text == TIMED_OUT else fact.text,
+        text=run.text if run.text == TIMED_OUT and status is not RunStatus.SUCCEEDED else fact.text,
         started_at=fact.started_at or run.started_at,
         finished_at=finished,
     )
@@ -97,15 +100,30 @@ def settled(state: State, record: TargetState, run: Run, target: Target | None) 
 def _never_started(sheet: Sheet, record: TargetState, run: Run) -> None:
     """The intent was saved, the start never happened: start the same key, if it still is what is wanted."""
     target = sheet.context.desired.targets.get(record.id)
-    wanted = target is not None and not target.disable and record.config_hash == run.config_hash
-    if target is None or not wanted:
-        ended = replace(run, status=RunStatus.CANCELED, text="never started, no longer wanted", finished_at=sheet.now)
+    if target is None:
+        ended = replace(run, status=RunStatus.CANCELED, text="never started, its target is gone", finished_at=sheet.now)
         sheet.put_target(settle(sheet, record, ended))
-        reason = Reason("follow", f"run {run.number} of {short(run.sha)} never started and is no longer wanted")
+        reason = Reason("follow", f"run {run.number} of {short(run.sha)} never started, its target is gone")
         sheet.actions.append(FollowRun(f"target:{record.id}", record.id, ended, (reason,)))
-        return
-    sheet.starts += 1
-    sheet.actions.append(start(target, run))
+    elif target.disable or config_hash(canonical(effective(target))) != run.config_hash:
+        text = f"run {run.number} of {short(run.sha)} never started and is no longer wanted"
+        cancel(sheet, record, run, target.pipeline, Reason("superseded", text))
+    elif not _held_again(sheet, target, run):
+        sheet.starts += 1
+        sheet.actions.append(start(target, run))
+
+
+def _held_again(sheet: Sheet, target: Target, run: Run) -> bool:
+    """Whether something that came up since the intent holds its start; a start is judged by the present."""
+    unavailable = sheet.context.observed.unavailable.get(target.pipeline.instance.name)
+    if unavailable:
+        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, unavailable)
+        return True
+    candidate = Candidate(target, run.sha, Occasion.SAME_REF, config_hash=run.config_hash, person=True)
+    stops = [verdict for verdict in holding(gates(candidate, sheet)) if verdict.gate in STOPS_AN_INTENT]
+    for verdict in stops:
+        sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
+    return bool(stops)
 
 
 def start(target: Target, run: Run) -> StartRun:

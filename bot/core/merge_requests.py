@@ -40,7 +40,8 @@ LOCKED = {
     Lock.HUMAN_COMMIT: (Gate.HUMAN_COMMIT, "a person has committed to this branch; `regenerate [--discard-edits]`"),
     Lock.HOLD: (Gate.HOLD, "held by {by}{reason}; `unhold` lets it go"),
     Lock.APPROVED: (Gate.HOLD, "approved or set to merge: left alone, newer versions follow after it"),
-    Lock.CI_RUNNING: (Gate.RUN_IN_FLIGHT, "its CI is running: not disturbed"),
+    Lock.CI_RUNNING: (Gate.RUN_IN_FLIGHT, "its CI is running: not disturbed, what is newer follows after it"),
+    Lock.INVALID: (Gate.INVALID, "a file that it changes is invalid on the base"),
 }  # fmt: skip
 
 
@@ -62,7 +63,8 @@ def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
     batches = _batches(sheet, branches, wanted)
     by_branch = {each.name: each for each in branches}
     for open_branch in branches:
-        _tend(sheet, open_branch, batches.get(open_branch.name))
+        due = content(each for each in wanted if each.file in open_branch.files)
+        _tend(sheet, open_branch, batches.get(open_branch.name), due)
     for batch in batches.values():
         if batch.branch not in by_branch:
             _open(sheet, batch)
@@ -73,7 +75,7 @@ def _note_ended(sheet: Sheet) -> None:
     """Merged: forget it. Closed by a human: veto each (target, sha) in it until a newer version comes."""
     for record in list(sheet.state.merge_requests.values()):
         seen = sheet.context.observed.merge_requests.get(record.iid)
-        if seen is not None and seen.state is MergeRequestStatus.OPENED:
+        if record.merged or (seen is not None and seen.state is MergeRequestStatus.OPENED):
             continue
         if seen is not None and seen.state is MergeRequestStatus.MERGED:
             remember(sheet, replace(record, merged=True))
@@ -81,7 +83,7 @@ def _note_ended(sheet: Sheet) -> None:
         closed = seen is not None and seen.state is MergeRequestStatus.CLOSED
         if seen is not None and closed and seen.closed_by != sheet.context.observed.me:
             _veto(sheet, record, seen.closed_by or "somebody")
-        forget(sheet, record.branch)
+        forget(sheet, record)
 
 
 def _veto(sheet: Sheet, record: MergeRequestState, by: str) -> None:
@@ -160,8 +162,8 @@ def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...
     return found
 
 
-def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None) -> None:
-    """Look after one open merge request."""
+def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset[str]) -> None:
+    """Look after one open merge request; `due` is what should be in its files by now."""
     remember(sheet, open_branch.record)
     targets = sheet.context.desired.targets
     left = tuple(e for e in open_branch.edits if e.target not in targets or targets[e.target].ref != e.new)
@@ -172,7 +174,7 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None) -> None:
     elif open_branch.record.asked:
         _carry_out_regenerate(sheet, open_branch, left)
     elif open_branch.lock is not Lock.NONE:
-        _tend_locked(sheet, open_branch, left)
+        _tend_locked(sheet, open_branch, left, due)
     elif batch is None:
         _close(sheet, open_branch, "withdrawn", "nothing in it is wanted any more")
     else:
@@ -181,14 +183,19 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None) -> None:
 
 def _carry_out_regenerate(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...]) -> None:
     keep = open_branch.record.asked == "keep" and open_branch.lock is Lock.HUMAN_COMMIT
+    if not left:
+        remember(sheet, replace(open_branch.record, asked=""))
+        return
     _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "a command asked for it", keep=keep)
 
 
-def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...]) -> None:
+def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due: frozenset[str]) -> None:
     gate, text = LOCKED[open_branch.lock]
     hold = open_branch.record.hold
     by, why = (hold.by, f": {hold.reason}" if hold.reason else "") if hold is not None else ("", "")
-    sheet.hold(open_branch.subject, gate, text.format(by=by, reason=why))
+    waits = open_branch.lock in (Lock.APPROVED, Lock.CI_RUNNING)
+    if not waits or due != content(left):
+        sheet.hold(open_branch.subject, gate, text.format(by=by, reason=why))
     if open_branch.lock is Lock.APPROVED and open_branch.merge_request.has_conflicts:
         _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
         return

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from bot.core import verbs as words
 from bot.core.commands import parse, parse_line
 from bot.core.effects import Done, carry_out
+from bot.core.own_notes import answered, mark_answer
 from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.scope import Scope, scope_of
 from bot.core.sheet import Sheet
@@ -41,10 +42,10 @@ def take_orders(sheet: Sheet) -> None:
 def answer_orders(sheet: Sheet) -> None:
     """Give every answer that is still owed; a reaction for a yes, a reply where there is something to say."""
     for answer in sheet.state.answers.values():
-        body = comments.answer(answer) if answer.text and (not answer.ok or answer.public) else ""
-        reason = Reason("command", f"{answer.author}: {answer.verb}: {answer.text or 'done'}")
         merge_request = sheet.context.observed.merge_requests.get(answer.iid)
         branch = merge_request.source_branch if merge_request is not None else str(answer.iid)
+        body = _reply(sheet, answer, merge_request)
+        reason = Reason("command", f"{answer.author}: {answer.verb}: {answer.text or 'done'}")
         sheet.actions.append(
             AnswerCommand(
                 subject=f"merge-request:{branch}",
@@ -55,6 +56,15 @@ def answer_orders(sheet: Sheet) -> None:
                 reasons=(reason,),
             )
         )
+
+
+def _reply(sheet: Sheet, answer: Answer, merge_request: MergeRequest | None) -> str:
+    """The reply, once: empty where there is nothing to say, or it was said before a crash."""
+    notes = merge_request.notes if merge_request is not None else ()
+    key = sheet.context.report_key
+    if (answer.ok and not answer.public) or answered(notes, sheet.context.observed.me, answer.note, key):
+        return ""
+    return mark_answer(comments.answer(answer), answer.note, key)
 
 
 def _new_notes(sheet: Sheet) -> Iterable[Told]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
+from bot.core.branches import with_record, without_record
 from bot.core.follow import observed_run, settled
 from bot.model.desired import Desired
 from bot.model.observed import RunFact
@@ -56,8 +57,7 @@ def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, no
         case MergeMergeRequest():
             return _merged(state, action, outcome)
         case CloseMergeRequest():
-            done = outcome.status is OutcomeStatus.DONE
-            return _without(state, action.branch) if done else state
+            return _closed(state, action, outcome)
         case AnswerCommand():
             return _answered(state, action) if outcome.status is not OutcomeStatus.FAILED else state
         case RecordState() | FollowRun() | CommentAction():
@@ -95,7 +95,7 @@ def _opened(state: State, action: OpenMergeRequest, outcome: Outcome, now: datet
         opened_at=now,
         changed_at=now,
     )
-    return _with(state, record)
+    return with_record(state, record)
 
 
 def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> State:
@@ -103,10 +103,10 @@ def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> 
     if record is None:
         return state
     if outcome.status is not OutcomeStatus.DONE or outcome.merge_request is None:
-        return _with(state, replace(record, asked="")) if outcome.status is OutcomeStatus.REFUSED else state
+        return with_record(state, replace(record, asked="")) if outcome.status is OutcomeStatus.REFUSED else state
     head = outcome.merge_request.head_sha
     kept = bool(action.commit.keep)
-    return _with(
+    return with_record(
         state,
         replace(
             record,
@@ -119,19 +119,18 @@ def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> 
     )
 
 
+def _closed(state: State, action: CloseMergeRequest, outcome: Outcome) -> State:
+    record = state.merge_requests.get(action.branch)
+    if record is None or outcome.status is not OutcomeStatus.DONE:
+        return state
+    return without_record(state, record)
+
+
 def _merged(state: State, action: MergeMergeRequest, outcome: Outcome) -> State:
     record = state.merge_requests.get(action.subject.removeprefix("merge-request:"))
     if record is None or outcome.status is not OutcomeStatus.DONE:
         return state
-    return _with(state, replace(record, merged=True))
-
-
-def _with(state: State, record: MergeRequestState) -> State:
-    return replace(state, merge_requests={**state.merge_requests, record.branch: record})
-
-
-def _without(state: State, branch: str) -> State:
-    return replace(state, merge_requests={key: mr for key, mr in state.merge_requests.items() if key != branch})
+    return with_record(state, replace(record, merged=True))
 
 
 def _answered(state: State, action: AnswerCommand) -> State:

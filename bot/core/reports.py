@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.core import preview
 from bot.core.branches import Branch, forget
+from bot.core.own_notes import own_note
 from bot.core.sections import sections
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequest, MergeRequestStatus
@@ -26,7 +27,7 @@ from bot.model.plan import (
     UpdateMergeRequest,
 )
 from bot.model.state import Edit, MergeRequestState, Reason
-from bot.render import comments, marker
+from bot.render import comments
 
 FOLLOWED = timedelta(days=7)
 """How long a merged merge request waits for the runs that it leads to."""
@@ -75,12 +76,10 @@ def _report(sheet: Sheet, merge_request: MergeRequest | None, branch: str, body:
 
 
 def _previous(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[str, str | None]:
-    """The id and text of the sticky comment that is there: by the bot's own id and with a valid marker."""
-    for note in merge_request.notes if merge_request is not None else ():
-        own = note.author == sheet.context.observed.me
-        if own and marker.read(note.body, comments.STICKY, sheet.context.report_key) is not None:
-            return note.id, note.body
-    return "", None
+    """The id and text of the sticky comment that is there."""
+    notes = merge_request.notes if merge_request is not None else ()
+    note = own_note(notes, sheet.context.observed.me, comments.STICKY, sheet.context.report_key)
+    return (note.id, note.body) if note is not None else ("", None)
 
 
 def _memory(sheet: Sheet, branch: str) -> dict[str, Any]:
@@ -159,7 +158,7 @@ def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
     ended = len(runs) >= len(present) and not any(run.status.in_flight for run in runs)
     late = record.changed_at is not None and sheet.now - record.changed_at > FOLLOWED
     if told and (ended or late):
-        forget(sheet, record.branch)
+        forget(sheet, record)
 
 
 def _report_change(sheet: Sheet, merge_request: MergeRequest) -> None:

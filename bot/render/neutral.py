@@ -28,12 +28,14 @@ _SECRETS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_USERINFO = re.compile(r"(://)[^\s/@]+(?:/[^\s@]*)?@")
+_USERINFO = re.compile(r"(://)[^\s/@]{1,500}(?:/[^\s@]{0,500})?@")
 _HEADER = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _NAMED = re.compile(
-    r"\b(\w*(?:passw(?:or)?d|secret|token|api[_-]?key)\w*[\"']?\s*[=:]\s*)(?=\S*\d)[^\s,;]{8,}", re.IGNORECASE
+    r"((?:passw(?:or)?d|secret|token|api[_-]?key)\w{0,40}[\"']?\s{0,9}[=:]\s{0,9})(?=\S{0,500}\d)[^\s,;]{8,}",
+    re.IGNORECASE,
 )
 
+_LONGEST = 10_000  # characters that are looked at; far above every limit, and the patterns stay quick on them
 _ENTITIES = {"&": "&amp;", "<": "&lt;"}
 _ESCAPED = frozenset("\\`*_[]~|$")
 _FIRST = frozenset("/#+-=:>.^%?")
@@ -93,7 +95,7 @@ def sentence(text: str, limit: int = 500) -> str:
 
 def _line(text: str, limit: int) -> str:
     """One line without control, format or separator characters, redacted, cut at the limit."""
-    printable = "".join(char if char.isprintable() else " " for char in text.replace(BREAK, ""))
+    printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST].replace(BREAK, ""))
     line = " ".join(redact(printable).split())
     return line if len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"
 

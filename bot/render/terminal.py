@@ -116,7 +116,7 @@ def report_markdown(report: Report) -> str:
 
 
 def report_json(report: Report, *, indent: int | None = 2) -> str:
-    """Write a report as the contract's JSON object; `indent` None puts it on one line."""
+    """Write a report as the contract's JSON object, without a newline at its end; `indent` None puts it on one line."""
     document = {
         "schema": "saasbot.plan/1",
         "config_sha": report.config_sha,
@@ -133,7 +133,7 @@ def report_json(report: Report, *, indent: int | None = 2) -> str:
         ],
         "next_due": None if report.plan.next_due is None else moment(report.plan.next_due),
     }
-    return json.dumps(document, indent=indent, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=indent, ensure_ascii=False)
 
 
 def _pairs(report: Report) -> Iterable[Pair]:
@@ -143,11 +143,11 @@ def _pairs(report: Report) -> Iterable[Pair]:
 
 def _budget(report: Report) -> list[str]:
     """Write the lines that say how many starts and merge requests a budget holds; starts come first."""
-    texts = Counter(_clean(each.text) for each in report.plan.held if each.gate is Gate.BUDGET)
+    texts = Counter(each.text for each in report.plan.held if each.gate is Gate.BUDGET)
     lines = []
     for text, count in sorted(texts.items(), key=lambda each: ("maxOpen" in each[0], each[0])):
         what = "promotion" if "maxOpen" in text else "start"
-        lines.append(f"{count} {what}{' is' if count == 1 else 's are'} held by `budget`: {text}")
+        lines.append(f"{count} {what}{' is' if count == 1 else 's are'} held by `budget`: {_clean(text)}")
     return lines
 
 

@@ -50,7 +50,7 @@ def indent(text: bytes, rng: random.Random) -> bytes:
 
 
 def replace(text: bytes, rng: random.Random) -> bytes:
-    places = list(re.finditer(rb"(?<=[:,\[] |\[|- )[^\s,{}\[\]]+", text))
+    places = list(re.finditer(rb"(?<=[:,\[-] )[^\s,{}\[\]]+", text))
     if not places:
         return text
     place = rng.choice(places)
@@ -90,7 +90,7 @@ def mutated(rng: random.Random) -> dict[str, bytes]:
 @given(st.integers(0, 2**32))
 @settings(max_examples=400, deadline=None)
 def test_a_changed_repository_gives_findings_and_a_model(seed: int) -> None:
-    tree = MemoryTree(mutated(random.Random(seed)))
+    tree = MemoryTree(mutated(random.Random(seed)))  # noqa: S311 - a seed must give the same files
     cache = MemoryCache()
     found = validate(tree, cache, SCHEMAS)
     assert {item.rule for item in found} <= RULES.keys()

@@ -54,6 +54,7 @@ def test_a_duration_is_the_sum_of_its_parts(days: int, minutes: int, seconds: in
         ("", "bad-cron"),
         ("0 0 0 * * *", "bad-cron"),
         ("x * * * *", "bad-cron"),
+        ("*/" + "9" * 5000 + " * * * *", "bad-cron"),
     ],
 )
 def test_cron_expressions(text: str, rule: str) -> None:

@@ -85,4 +85,4 @@ def test_several_faults_at_once() -> None:
     content = FULL.replace(b"branch: trunk", b"branch: trunk\nbranch: b").replace(b"queue:", b"branch: c\nqueue:")
     read, found = settings(content, Schemas(SCHEMAS))
     assert read is None
-    assert [item.line for item in found] == [3, 13]
+    assert [item.line for item in found] == [3, 14]

@@ -32,6 +32,7 @@ list:
         (b"b: {l: 3, <<: [{l: 1, m: 4}, {m: 5, n: 6}]}\n", {"b": {"l": 3, "m": 4, "n": 6}}),
         (b"- &x {<<: {a: 1}}\n- <<: *x\n", [{"a": 1}, {"a": 1}]),
         (b"a: '<<'\n", {"a": "<<"}),
+        (b"a:\n" + b" " * 300 + b"- b\n", {"a": ["b"]}),
         (b"%YAML 1.2\n---\na: 1\n...\n# end\n", {"a": 1}),
     ],
 )
@@ -52,12 +53,16 @@ def test_a_document_is_read(content: bytes, value: object) -> None:
         (b"a: 1\n...\nb: 2\n", ("second-document", 3, 1)),
         (b"a: 1\nb: {c: 1,\n c: 2}\n", ("duplicate-key", 3, 2)),
         (b"? {a: 1}\n: 1\n? {a: 1}\n: 2\n", ("duplicate-key", 1, 1)),
-        (b"a: 1\na: 2\nb: 'x\n", ("duplicate-key", 1, 1)),
+        (b"a: 1\na: 2\nb: 'x\n", ("syntax", 4, 1)),
         (b"a: {<<: [{b: 1}, 2]}\n", ("bad-merge", 1, 9)),
         (b"- <<: text\n", ("bad-merge", 1, 7)),
         (b"[" * 100_000, ("syntax", 1, 256)),
         (b"{a: " * 100_000, ("syntax", 1, 1021)),
-        (b"- " * 100_000, ("syntax", 1, 511)),
+        (b"- " * 100_000, ("too-deep", 1, 1)),
+        (b"? " * 100_000, ("too-deep", 1, 1)),
+        (b"".join(b" " * depth + b"a:\n" for depth in range(3_000)), ("too-deep", 1, 1)),
+        (b" " * 300 + b"- a\nb: [", ("too-deep", 1, 1)),
+        (b"<<: " + b"[" * 150 + b"]" * 150, ("too-deep", 1, 104)),
     ],
 )
 def test_a_source_that_cannot_be_read_says_where(content: bytes, expected: tuple[str, int, int]) -> None:

@@ -60,7 +60,7 @@ def full(text: str) -> PromotionView:
 def test_a_promotion_report_says_everything() -> None:
     text = promotion_report(full("x/y/z"))
     for part in (
-        "> **Stop:** x/y/z",
+        "> **Note:** x/y/z",
         "> **On hold** since 2026-01-02T03:04:05Z by `x/y/z`: x/y/z",
         "### Promotes 2 targets",
         f"| `{TARGET}` | `aaaaaaa` | `bbbbbbb` | [compare](https://github.com/my/orders/compare/{A}...{B}) |",
@@ -83,8 +83,14 @@ def test_a_small_report_has_no_empty_sections() -> None:
     assert f"| `{TARGET}` | `main` | `bbbbbbb` | `/srv/git/orders` |" in text
     assert "**A merge starts**\n\n- nothing\n" in text
     assert "- `/bot help`" in text
-    for absent in ("Held back", "Not edited", "Vetoed", "**Runs**", "Commits", "On hold", "Stop"):
+    for absent in ("Held back", "Not edited", "Vetoed", "**Runs**", "Commits", "On hold", "Note"):
         assert absent not in text
+
+
+def test_after_a_merge_the_runs_stand_alone() -> None:
+    text = promotion_report(PromotionView((CHANGE,), runs=(RunLine(TARGET, B, RunStatus.SUCCEEDED, "exit 0"),)))
+    assert f"**Runs**\n\n- `{TARGET}` at `bbbbbbb`: succeeded – exit 0\n" in text
+    assert "A merge starts" not in text
 
 
 def test_a_large_report_is_cut_and_says_so() -> None:
