@@ -9,11 +9,11 @@ from typing import Any
 
 from bot.core.context import Context
 from bot.core.explain import Explanation
-from bot.core.gates import holding, short
+from bot.core.gates import holding
 from bot.core.overview import Overview, Row
-from bot.core.schedule import utc
 from bot.model.plan import Held, Verdict
 from bot.model.state import Run
+from bot.render.words import short, utc
 
 MOST = 100
 """Held entries that the text of `status` shows."""

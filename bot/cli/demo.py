@@ -19,6 +19,7 @@ from bot.cli.session import Session
 from bot.errors import WriteFailed
 from bot.model.plan import Report
 from bot.providers.demo_world import World, commit_to_service, edit_as, lay_out
+from bot.render.words import utc
 
 MONDAY = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 ORDERS = "services/orders/saas.yml"
@@ -63,8 +64,7 @@ class Story:
         """A real reconcile at the story's time."""
         from bot.reconcile import until_idle  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 
-        stamp = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        click.echo(style().paint(f"   $ saasbot --now {stamp} reconcile --until-idle", "2"))
+        click.echo(style().paint(f"   $ saasbot --now {utc(self.now)} reconcile --until-idle", "2"))
         job = Session(self.world.config, self.now).job(writes=True)
         report = merged(tuple(until_idle(job, None)))
         for line in pass_text(report, "text").splitlines():

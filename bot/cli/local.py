@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from bot.cli.session import Session
-from bot.errors import WriteFailed
+from bot.errors import WriteFailed, WrongUsage
 from bot.model.observed import MergeRequest
 from bot.ports import Refused
 
@@ -91,7 +91,7 @@ def show(session: Session, iid: int, fmt: str) -> None:
     """Print one merge request."""
     each = people(session).show(iid)
     if each is None:
-        raise WriteFailed(f"there is no merge request {iid}", hint="`saasbot local mr list` lists them")
+        raise WrongUsage(f"there is no merge request {iid}", hint="`saasbot local mr list` lists them")
     if fmt == "json":
         click.echo(json.dumps(as_document(each), indent=2, ensure_ascii=False))
         return
@@ -168,9 +168,9 @@ def close(session: Session, iid: int, user: str) -> None:
 @click.pass_obj
 def runs(session: Session, fmt: str) -> None:
     """Print every run that there is a record of."""
-    from bot.core.schedule import utc  # noqa: PLC0415 - imported when a command needs it
     from bot.providers.build import command_pipelines  # noqa: PLC0415
     from bot.providers.cache import FolderCache, cache_root  # noqa: PLC0415
+    from bot.render.words import utc  # noqa: PLC0415 - imported when a command needs it
 
     cache = FolderCache(cache_root(os.environ))
     rows = command_pipelines(session.config, session.settings(), os.environ, cache).list_runs()

@@ -100,7 +100,7 @@ def _nap(session: Session, job: Job, due: datetime | None, deadline: datetime | 
 
 def pass_line(report: Report) -> str:
     """One pass in one line."""
-    from bot.core.schedule import utc  # noqa: PLC0415 - as above
+    from bot.render.words import utc  # noqa: PLC0415 - as above
 
     plan = report.plan
     due = f", next due {utc(plan.next_due)}" if plan.next_due else ""

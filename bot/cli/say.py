@@ -9,6 +9,7 @@ import click
 from bot.cli.output import exit_code, pass_text
 from bot.cli.progress import progress
 from bot.cli.session import Session
+from bot.errors import WrongUsage
 from bot.model.observed import Note
 
 
@@ -21,7 +22,10 @@ def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
     """Hand one command to a pass; the pass does whatever else is due, too."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 
-    job = session.job(writes=not dry_run, progress=progress(session))
+    settings = session.settings()
+    if user is not None and settings.forge.provider != "local":
+        raise WrongUsage("--as plays people at a local forge only", hint="leave it out: you speak for yourself")
+    job = session.job(settings, writes=not dry_run, progress=progress(session))
     note = Note(id="0", author=user or getpass.getuser(), body=text)
     if dry_run:
         tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))

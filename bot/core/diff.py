@@ -12,6 +12,7 @@ import json
 from typing import Any
 
 from bot.model.desired import Target
+from bot.model.state import TargetState
 
 HASH_VERSION = "1"
 """Raised when the same configuration would hash differently."""
@@ -43,6 +44,13 @@ def canonical(document: object) -> str:
 def config_hash(config: str) -> str:
     """The hash of a canonical configuration, `<version>:<hex>`."""
     return f"{HASH_VERSION}:{hashlib.sha256(config.encode()).hexdigest()}"
+
+
+def hash_of(config: str, record: TargetState | None) -> str:
+    """The hash of a configuration; the recorded one where the text is the same, which is the common case."""
+    if record is not None and record.config == config and same_version(record.config_hash):
+        return record.config_hash
+    return config_hash(config)
 
 
 def same_version(recorded: str) -> bool:

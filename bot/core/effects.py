@@ -10,7 +10,7 @@ from bot.core.batches import content
 from bot.core.branches import remember
 from bot.core.commands import freeze_until
 from bot.core.follow import cancel
-from bot.core.gates import NEVER_OVERRIDDEN, same_url, short
+from bot.core.gates import NEVER_OVERRIDDEN, same_url
 from bot.core.promotion import choose, newest_first, published
 from bot.core.scope import Scope, owners_of
 from bot.core.sheet import Sheet
@@ -31,6 +31,7 @@ from bot.model.state import (
     RunStatus,
     Veto,
 )
+from bot.render.words import short
 
 SHORTEST = 7
 """Digits of an abbreviated sha that are taken as one."""

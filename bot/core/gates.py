@@ -16,6 +16,7 @@ from bot.model.desired import Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, Verdict
 from bot.model.state import Override, Publication
+from bot.render.words import short, span, utc
 
 
 class Occasion(StrEnum):
@@ -176,7 +177,7 @@ def _soak(candidate: Candidate, sheet: Sheet) -> Verdict:
         return _behind(Gate.SOAK, sheet)
     if sheet.now >= ready:
         return Verdict(Gate.SOAK, True, f"soaked {elapsed} of {span(soak)}", elapsed, span(soak))
-    text = f"{short(candidate.sha)} soaks {span(soak)} since {schedule.utc(max(times))}"
+    text = f"{short(candidate.sha)} soaks {span(soak)} since {utc(max(times))}"
     return Verdict(Gate.SOAK, False, text, elapsed, span(soak), ready)
 
 
@@ -188,10 +189,10 @@ def _window(candidate: Candidate, sheet: Sheet) -> Verdict:
         return _behind(Gate.WINDOW, sheet)
     end = schedule.open_until(windows, sheet.now)
     if end is not None:
-        return Verdict(Gate.WINDOW, True, f"the window is open until {schedule.utc(end)}", schedule.utc(sheet.now))
+        return Verdict(Gate.WINDOW, True, f"the window is open until {utc(end)}", utc(sheet.now))
     begin = schedule.next_open(windows, sheet.now)
     text = "outside its windows" if begin else "outside its windows, and none opens again"
-    return Verdict(Gate.WINDOW, False, text, schedule.utc(sheet.now), until=begin)
+    return Verdict(Gate.WINDOW, False, text, utc(sheet.now), until=begin)
 
 
 def _freeze(candidate: Candidate, sheet: Sheet) -> Verdict:
@@ -327,14 +328,14 @@ def _vetoed(candidate: Candidate, sheet: Sheet) -> Verdict:
     request = sheet.state.requests.get(candidate.target.id)
     if veto is None or (request is not None and request.sha == candidate.sha):
         return Verdict(Gate.VETOED, True, "not vetoed")
-    text = f"{veto.by} turned {short(candidate.sha)} down at {schedule.utc(veto.at)}; waits for a newer version"
+    text = f"{veto.by} turned {short(candidate.sha)} down at {utc(veto.at)}; waits for a newer version"
     return Verdict(Gate.VETOED, False, text, veto.by)
 
 
 def _behind(gate: Gate, sheet: Sheet) -> Verdict:
     last = sheet.context.state.time if sheet.context.state is not None else None
     until = last if last is not None else sheet.now
-    text = f"the clock says {schedule.utc(sheet.now)}, before the statefile's last time {schedule.utc(until)}"
+    text = f"the clock says {utc(sheet.now)}, before the statefile's last time {utc(until)}"
     return Verdict(gate, False, f"{text}; nothing time-based moves until then", until=until)
 
 
@@ -353,17 +354,3 @@ JUDGES: Mapping[Gate, Callable[[Candidate, Sheet], Verdict]] = {
     Gate.UNKNOWN: _unknown,
     Gate.VETOED: _vetoed,
 }
-
-
-def short(sha: str) -> str:
-    """The first seven digits, as people read them."""
-    return sha[:7]
-
-
-def span(length: timedelta) -> str:
-    """A duration as it is written in SaaS files, e.g. `24h` or `3d12h30m`; days count from two of them."""
-    seconds = int(length.total_seconds())
-    days = seconds // 86400 if seconds >= 2 * 86400 else 0
-    rest = seconds - days * 86400
-    parts = [(days, "d"), (rest // 3600, "h"), (rest % 3600 // 60, "m"), (rest % 60, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
-from bot.core.gates import Candidate, gates, holding, short
+from bot.core.gates import Candidate, gates, holding
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
 from bot.model.desired import Target
@@ -30,6 +30,7 @@ from bot.model.plan import (
 )
 from bot.model.state import Edit, MergeRequestState, Reason, Veto
 from bot.render import comments
+from bot.render.words import short
 from bot.render.yaml_edit import ScalarEdit, edit
 from bot.settings import Merge, Regenerate
 
@@ -141,6 +142,8 @@ def _safe(sheet: Sheet, branches: tuple[Branch, ...], wanted: dict[str, Edit]) -
 
 def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...]) -> dict[str, Batch]:
     """Cut what is wanted into batches, by branch; locked merge requests keep their files to themselves."""
+    if not wanted:
+        return {}
     settings = sheet.context.settings.promotions
     keys = file_keys(sheet.context.desired, settings.batch_by)
     locked = frozenset(file for each in branches if each.lock is not Lock.NONE for file in each.files)

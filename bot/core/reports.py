@@ -28,6 +28,7 @@ from bot.model.plan import (
 )
 from bot.model.state import Edit, MergeRequestState, Reason
 from bot.render import comments
+from bot.render.words import utc
 
 FOLLOWED = timedelta(days=7)
 """How long a merged merge request waits for the runs that it leads to."""
@@ -86,7 +87,7 @@ def _memory(sheet: Sheet, branch: str) -> dict[str, Any]:
     """What the statefile knows of a merge request and could not be seen from its content."""
     record = sheet.state.merge_requests.get(branch)
     hold = record.hold if record is not None else None
-    return {"hold": [hold.by, comments.moment(hold.at), hold.reason]} if hold is not None else {}
+    return {"hold": [hold.by, utc(hold.at), hold.reason]} if hold is not None else {}
 
 
 def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit, ...]) -> str:

@@ -72,11 +72,6 @@ def backoff(attempt: int) -> timedelta:
     return min(timedelta(minutes=2 ** min(attempt - 1, 10)), BACKOFF_LIMIT)
 
 
-def utc(moment: datetime) -> str:
-    """RFC 3339 in UTC with `Z`, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _last_fire(window: Recurring, now: datetime) -> datetime | None:
     """The last opening whose window still contains `now`."""
     last: datetime | None = None

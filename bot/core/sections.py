@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.core import schedule
 from bot.core.explain import Explanation, explain_on
-from bot.core.gates import holding, short
+from bot.core.gates import holding
 from bot.core.sheet import Sheet
 from bot.model.plan import Verdict
 from bot.model.state import Edit
 from bot.render import comments
+from bot.render.words import short, utc
 
 MOST = 10
 """Targets that one answer goes into; more would be read by nobody."""
@@ -46,4 +46,4 @@ def _section(verb: str, found: Explanation) -> comments.Section:
 
 
 def _until(verdict: Verdict) -> str:
-    return f" (until {schedule.utc(verdict.until)})" if verdict.until is not None else ""
+    return f" (until {utc(verdict.until)})" if verdict.until is not None else ""

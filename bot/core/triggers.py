@@ -12,12 +12,13 @@ from datetime import timedelta
 from bot.core import diff
 from bot.core.channels import rename as rename_publisher
 from bot.core.follow import cancel, start
-from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding, short
+from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding
 from bot.core.sheet import Sheet
 from bot.model.desired import OnNewer, Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, RecordState
 from bot.model.state import Reason, Run, RunAction, RunStatus, TargetState
+from bot.render.words import short
 
 REMOVED_KEPT = timedelta(days=30)
 """How long the record of a removed target is kept."""
@@ -83,10 +84,13 @@ def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
         deleted=target.delete,
         publishers=_publisher_configs(sheet, target, "" if isinstance(sha, Unreachable) else sha),
     )
-    seen = (
-        sha.text if isinstance(sha, Unreachable) else short(sha) if target.pinned else f"{target.ref} at {short(sha)}"
-    )
-    _record(sheet, record, Reason("adopted", f"found there already: {seen}"))
+    _record(sheet, record, Reason("adopted", _as_found(target, sha)))
+
+
+def _as_found(target: Target, sha: str | Unreachable) -> str:
+    if isinstance(sha, Unreachable):
+        return f"{target.ref} could not be read yet and is recorded when it can: {sha.text}"
+    return f"found there already: {short(sha) if target.pinned else f'{target.ref} at {short(sha)}'}"
 
 
 def _record(sheet: Sheet, record: TargetState, reason: Reason) -> None:
@@ -112,18 +116,18 @@ def reasons_of(sheet: Sheet, target: Target, record: TargetState | None, config:
     if target.delete:
         gone = record.deleted or (record.run is not None and record.run.action is RunAction.DELETE)
         reasons = [] if gone else [Reason("config_change", "marked to be deleted")]
-        return (*reasons, *_again(sheet, target, record, diff.config_hash(config), sha))
+        return (*reasons, *_again(sheet, target, record, diff.hash_of(config, record), sha))
     reasons = []
     if record.deleted:
         reasons.append(Reason("new_target", f"{target.id} was deleted and is wanted again"))
     reasons += _config_reasons(target, record, config, sha)
     reasons += _moving_commit(target, record, sha)
     reasons += _publisher_config(sheet, target, record, sha)
-    return (*reasons, *_again(sheet, target, record, diff.config_hash(config), sha))
+    return (*reasons, *_again(sheet, target, record, diff.hash_of(config, record), sha))
 
 
 def _config_reasons(target: Target, record: TargetState, config: str, sha: str) -> list[Reason]:
-    if diff.config_hash(config) == record.config_hash:
+    if diff.hash_of(config, record) == record.config_hash:
         return []
     subscriber_moved = bool(target.promotion.subscribe) and record.ref != target.ref
     if not subscriber_moved:
@@ -190,12 +194,12 @@ def candidate(sheet: Sheet, target: Target, sha: str, config_hash: str, kinds: f
 def _start_or_hold(
     sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str, reasons: tuple[Reason, ...]
 ) -> None:
-    digest = diff.config_hash(config)
+    digest = diff.hash_of(config, record)
+    if not reasons:
+        _hold_stuck(sheet, target, record, sha, digest)
+        return
     kinds = frozenset(reason.kind for reason in reasons)
     wanted = candidate(sheet, target, sha, digest, kinds)
-    if not reasons:
-        _hold_stuck(sheet, wanted)
-        return
     unavailable = sheet.context.observed.unavailable.get(target.pipeline.instance.name)
     if unavailable:
         sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, unavailable)
@@ -210,14 +214,13 @@ def _start_or_hold(
     _start(sheet, target, record, config, sha, reasons)
 
 
-def _hold_stuck(sheet: Sheet, wanted: Candidate) -> None:
+def _hold_stuck(sheet: Sheet, target: Target, record: TargetState | None, sha: str, digest: str) -> None:
     """A target with nothing new still says that its last run failed or is unknown."""
-    record = sheet.target_state(wanted.target.id)
     if record is None or record.run is None or record.run.status not in (*ENDED_BADLY, "unknown"):
         return
-    for verdict in holding(gates(wanted, sheet)):
+    for verdict in holding(gates(candidate(sheet, target, sha, digest, frozenset()), sheet)):
         if verdict.gate in (Gate.FAILED, Gate.UNKNOWN):
-            sheet.hold(f"target:{wanted.target.id}", verdict.gate, verdict.text, verdict.until)
+            sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
 
 
 def _cancel_older(sheet: Sheet, target: Target, record: TargetState | None, sha: str, digest: str) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from bot.model.observed import Title
 from bot.model.plan import Held
 from bot.model.state import Answer, Edit, Hold, Reason, RunStatus, Veto
 from bot.render import marker, neutral
+from bot.render.words import utc
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -191,18 +192,13 @@ def sticky(body: str, data: Mapping[str, Any], previous: str | None, now: dateti
     content = hashlib.sha256(f"{body}\n{marker.mark(STICKY, data, None)}".encode()).hexdigest()
     if known is not None and known.get("content") == content:
         return None
-    written = marker.mark(STICKY, {**data, "content": content, "changed_at": moment(now)}, key)
-    return f"{body}\n<sub>This content last changed at {moment(now)}.</sub>\n\n{written}\n"
+    written = marker.mark(STICKY, {**data, "content": content, "changed_at": utc(now)}, key)
+    return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
 
 
 def short(ref: str) -> str:
     """Shorten a full sha to seven digits; a branch or tag stays as it is."""
     return ref[:7] if is_sha(ref) else neutral.plain(ref)
-
-
-def moment(time: datetime) -> str:
-    """Write a time in UTC with `Z`, to the second."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def compare_link(url: str, old: str, new: str) -> str:
@@ -246,7 +242,7 @@ def _environment() -> Environment:
         "sentence": neutral.sentence,
         "code": neutral.code,
         "sha7": short,
-        "time": moment,
+        "time": utc,
         "compare": _compare,
         "link": _link,
         "subject": lambda subject: subject.partition(":")[2] or subject,

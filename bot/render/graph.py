@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from bot.model.desired import Desired, Target
+from bot.render.words import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +79,8 @@ def _label(target: Target) -> str:
 
 def _how(target: Target) -> str:
     """Say how a subscriber is promoted."""
-    soak = f", soak {_span(target.promotion.soak)}" if target.promotion.soak else ""
+    soak = f", soak {span(target.promotion.soak)}" if target.promotion.soak else ""
     return ("auto" if target.promotion.auto else "by command") + soak
-
-
-def _span(span: timedelta) -> str:
-    """Write a duration in the largest units that serve, e.g. `1d12h`."""
-    minutes, seconds = divmod(int(span.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
-    return "".join(f"{count}{unit}" for count, unit in parts if count) or "0s"
 
 
 def _mermaid(text: str) -> str:

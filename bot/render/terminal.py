@@ -31,7 +31,7 @@ from bot.model.plan import (
     UpdateMergeRequest,
 )
 from bot.render import neutral
-from bot.render.comments import moment
+from bot.render.words import utc
 
 MOST = 20
 """How many actions of one kind, or entries held by one gate, the text shows."""
@@ -90,7 +90,7 @@ def report_text(report: Report, style: Style = PLAIN) -> str:
     if not report.plan.actions:
         lines.append("Nothing to do.")
     if report.plan.next_due is not None:
-        lines.append(f"Next due: {moment(report.plan.next_due)}")
+        lines.append(f"Next due: {utc(report.plan.next_due)}")
     return "\n".join(lines) + "\n"
 
 
@@ -111,7 +111,7 @@ def report_markdown(report: Report) -> str:
     if not report.plan.actions:
         lines.append("Nothing to do.\n")
     if report.plan.next_due is not None:
-        lines.append(f"Next due: {moment(report.plan.next_due)}\n")
+        lines.append(f"Next due: {utc(report.plan.next_due)}\n")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -120,18 +120,18 @@ def report_json(report: Report, *, indent: int | None = 2) -> str:
     document = {
         "schema": "saasbot.plan/1",
         "config_sha": report.config_sha,
-        "now": moment(report.now),
+        "now": utc(report.now),
         "actions": [_json_action(action, outcome) for action, outcome in _pairs(report)],
         "held": [
             {
                 "subject": each.subject,
                 "gate": each.gate.value,
                 "text": neutral.redact(each.text),
-                "until": None if each.until is None else moment(each.until),
+                "until": None if each.until is None else utc(each.until),
             }
             for each in report.plan.held
         ],
-        "next_due": None if report.plan.next_due is None else moment(report.plan.next_due),
+        "next_due": None if report.plan.next_due is None else utc(report.plan.next_due),
     }
     return json.dumps(document, indent=indent, ensure_ascii=False)
 
@@ -190,7 +190,7 @@ def _held(held: Held) -> str:
 
 
 def _until(held: Held) -> str:
-    return "" if held.until is None else f" (until {moment(held.until)})"
+    return "" if held.until is None else f" (until {utc(held.until)})"
 
 
 def _more(count: int) -> list[str]:
