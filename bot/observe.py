@@ -37,7 +37,6 @@ def observe(
         merge_requests = pool.submit(_merge_requests, ports, state)
         refs = pool.submit(_refs, ports, desired)
         runs = pool.submit(_runs, ports, desired, state)
-        branches = ports.forge.branches("saasbot/") if state is None else None
         observed = Observed(
             base=base,
             me=ports.forge.me(),
@@ -46,8 +45,7 @@ def observe(
             runs=runs.result(),
             merge_requests=merge_requests.result(),
             commands=commands,
-            branches=branches,
-            state_lost=state is None and bool(branches),
+            state_lost=state is None and ports.forge.knows_me(),
             unavailable=_unavailable(ports, desired),
         )
     return Context(settings, desired, observed, state, now)

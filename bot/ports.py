@@ -71,6 +71,9 @@ class ForgeReader(Protocol):
     def me(self) -> str:
         """The bot's own user name."""
 
+    def knows_me(self) -> bool:
+        """Whether there are branches or merge requests of the bot, in any state: then there was a statefile once."""
+
     def open_merge_requests(self) -> Sequence[MergeRequest]:
         """All open merge requests into the config branch, in detail and with their notes."""
 

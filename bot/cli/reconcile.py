@@ -14,6 +14,7 @@ from bot.cli.progress import progress
 from bot.cli.session import Session
 from bot.errors import StateRace, WrongUsage
 from bot.model.plan import Report
+from bot.render.terminal import report_json
 
 if TYPE_CHECKING:
     from bot.reconcile import Job
@@ -72,7 +73,7 @@ def _deadline(job: Job, at_most: str | None) -> datetime | None:
 def _watch(session: Session, job: Job, deadline: datetime | None, fmt: str) -> None:
     """Passes for ever; a lost race is looked at again by the next pass."""
     for report in _passes(session, job, deadline):
-        click.echo(pass_line(report) if fmt == "text" else pass_text(report, fmt).rstrip("\n"))
+        click.echo(pass_line(report) if fmt == "text" else report_json(report, indent=None))
 
 
 def _passes(session: Session, job: Job, deadline: datetime | None) -> Iterator[Report]:

@@ -31,7 +31,7 @@ from bot.model.state import (
     RunStatus,
     Veto,
 )
-from bot.render.words import short
+from bot.render.words import short, utc
 
 SHORTEST = 7
 """Digits of an abbreviated sha that are taken as one."""
@@ -303,4 +303,4 @@ def _freeze(sheet: Sheet, command: words.FreezeCmd | words.Unfreeze, note: Note)
         return Done(ok=False, text=f"{command.until} is no time to come: write 4h or 2026-01-02T08:00:00Z")
     freeze = CommandFreeze(scope, note.author, sheet.now, command.reason, until)
     sheet.state = replace(sheet.state, freezes=(*others, freeze))
-    return Done(ok=True, text=f"{scope} is frozen {'until ' + command.until if command.until else 'until `unfreeze`'}")
+    return Done(ok=True, text=f"{scope} is frozen until {utc(until) if until else '`unfreeze`'}")

@@ -160,6 +160,8 @@ def _same_sha(candidate: Candidate, sheet: Sheet) -> Verdict:
     text = (
         "all publishers agree"
         if not missing
+        else "no publisher has it, which `published` says"
+        if not have
         else f"{have} of {len(published)} publishers have published {short(candidate.sha)}; missing: "
         + ", ".join(missing[:5])
     )

@@ -47,6 +47,10 @@ class LocalForge:
         """The bot's own user name."""
         return self._bot.name
 
+    def knows_me(self) -> bool:
+        """Whether the bot has a branch here, or ever opened a merge request."""
+        return bool(self.branches("saasbot/")) or any(each.author == self._bot.name for each in self.list_all())
+
     def open_merge_requests(self) -> Sequence[MergeRequest]:
         """All open merge requests into the config branch."""
         return [mr for mr in self.folder.views(only_open=True) if mr.target_branch == self.folder.branch]
