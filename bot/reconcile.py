@@ -41,15 +41,10 @@ class Job:
     progress: Callable[[Action, Outcome], None] = lambda _action, _outcome: None
 
 
-def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> Report:
-    """What a reconcile of this tree would do: the same line, stopped before `act`."""
+def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[Context, Report]:
+    """What a reconcile of this tree would do, and all it was decided from: the same line, stopped before `act`."""
     context, _, decided = _decided(job, tree, tree.sha or "", commands)
-    return Report(context.desired.sha, context.now, decided)
-
-
-def deliberated(job: Job, tree: ConfigTree) -> Context:
-    """The full context of a plan, for those who explain it."""
-    return _decided(job, tree, tree.sha or "", ())[0]
+    return context, Report(context.desired.sha, context.now, decided)
 
 
 def reconcile(job: Job, commands: tuple[Note, ...] = ()) -> Report:

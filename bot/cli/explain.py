@@ -26,7 +26,7 @@ def explain(session: Session, target: str, as_of: datetime | None, fmt: str) -> 
     session.now = as_of or session.now
     job = session.job()
     warn_behind(job)
-    context = line.deliberated(job, job.ports.config.working_tree())
+    context, _ = line.plan(job, job.ports.config.working_tree())
     known = target in context.desired.targets or target in context.desired.invalid_targets
     if not known and (context.state is None or target not in context.state.targets):
         raise WrongUsage(unknown_target(context.desired, target), hint="`saasbot status` lists all targets")

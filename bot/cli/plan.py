@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import BinaryIO
 
 import click
 
 from bot.cli.output import pass_text, warn_behind
 from bot.cli.session import Session
+from bot.core.saved import save
 from bot.model.plan import Report
 
 
 @click.command(help="Show what a reconcile of the working tree would do, and what is held and why.")
 @click.option("--target", "targets", multiple=True, metavar="ID", help="Only what concerns this target; repeatable.")
 @click.option("--format", "fmt", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--save-context", type=click.File("wb"), metavar="FILE", help="Keep all that the decision was made from.")
 @click.pass_obj
-def plan(session: Session, targets: tuple[str, ...], fmt: str) -> None:
+def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: BinaryIO | None) -> None:
     """Print the plan."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 
     job = session.job()
     warn_behind(job)
     tree = job.ports.config.working_tree()
-    report = line.plan(job, tree)
+    context, report = line.plan(job, tree)
+    if save_context is not None:
+        save_context.write(save(context))
     click.echo(pass_text(_only(report, targets), fmt), nl=False)
 
 

@@ -29,7 +29,7 @@ def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
     note = Note(id="0", author=user or getpass.getuser(), body=text)
     if dry_run:
         tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))
-        report = line.plan(job, tree, (note,))
+        _, report = line.plan(job, tree, (note,))
     else:
         report = line.reconcile(job, (note,))
     refused = False

@@ -14,11 +14,10 @@ def status(session: Session, fmt: str) -> None:
     """Print the overview."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
     from bot.cli.answers import status_json, status_text  # noqa: PLC0415
-    from bot.core.decide import decide  # noqa: PLC0415
     from bot.core.overview import overview  # noqa: PLC0415
 
     job = session.job()
     tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))
-    context = line.deliberated(job, tree)
-    found = overview(context, decide(context))
+    context, report = line.plan(job, tree)
+    found = overview(context, report.plan)
     click.echo(status_json(context, found) if fmt == "json" else status_text(context, found), nl=False)

@@ -49,7 +49,9 @@ class LocalForge:
 
     def knows_me(self) -> bool:
         """Whether the bot has a branch here, or ever opened a merge request."""
-        return bool(self.branches("saasbot/")) or any(each.author == self._bot.name for each in self.list_all())
+        return bool(self.branches("saasbot/")) or any(
+            each.author == self._bot.name for each in self.folder.views(only_open=False)
+        )
 
     def open_merge_requests(self) -> Sequence[MergeRequest]:
         """All open merge requests into the config branch."""
