@@ -151,5 +151,8 @@ def _blobs(tree: ConfigTree, paths: Iterable[str]) -> dict[str, bytes]:
 
 
 def _proposal(ports: Ports, load: Load, merge_request: MergeRequest) -> Desired | Unreachable:
-    tree = ports.forge.merged_tree(merge_request)
-    return tree if isinstance(tree, Unreachable) else load(tree).desired
+    try:
+        tree = ports.forge.merged_tree(merge_request)
+        return tree if isinstance(tree, Unreachable) else load(tree).desired
+    except ServerUnreachable as error:
+        return Unreachable(error.message)

@@ -170,7 +170,9 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset
     remember(sheet, open_branch.record)
     targets = sheet.context.desired.targets
     left = tuple(e for e in open_branch.edits if e.target not in targets or targets[e.target].ref != e.new)
-    if open_branch.record.asked == "close":
+    if not open_branch.merge_request.head_sha:
+        _close(sheet, open_branch, "withdrawn", "its branch is gone; what is still due comes in a new one")
+    elif open_branch.record.asked == "close":
         _close(sheet, open_branch, "ignored", "a command said to ignore it")
     elif not left and open_branch.lock is not Lock.HUMAN_COMMIT:
         _close(sheet, open_branch, "done", "all of it is on the base already")

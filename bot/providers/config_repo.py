@@ -71,20 +71,18 @@ class GitConfig:
             except GitError as error:
                 raise self._no_origin(error, branch) from error
         if not self._present(sha):
-            origin = self._origin()
-            raise ServerUnreachable(f"{origin}: {branch} moved while it was fetched", hint="try again")
+            raise ServerUnreachable(f"{self._origin()}: {branch} moved while it was fetched", hint="try again")
 
     def _origin(self) -> str:
-        try:
-            return without_credentials(git(self._root, "remote", "get-url", "origin").decode().strip())
-        except GitError:
-            return ""
+        """The address of origin without credentials; raises `GitError` where there is none."""
+        return without_credentials(text(git(self._root, "remote", "get-url", "origin").strip()))
 
     def _no_origin(self, error: GitError, branch: str) -> SaasbotError:
-        if not_a_checkout(error) or "dubious ownership" in error.stderr:
-            return self._broken(error)
-        origin = self._origin()
-        if not origin:
+        try:
+            origin = self._origin()
+        except GitError as cause:
+            if "No such remote" not in cause.stderr:
+                return self._broken(cause)
             return WrongUsage(
                 f"{self._root} has no remote called origin", hint="run in a clone of the config repository"
             )

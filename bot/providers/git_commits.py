@@ -21,7 +21,7 @@ _RACES = ("but expected", "reference already exists", "unable to resolve referen
 
 def signature(identity: BotSettings, date: str) -> bytes:
     """`Name <email> seconds zone` as it stands in a commit."""
-    name = _CRUD.sub(" ", identity.name).strip() or "saasbot"
+    name = " ".join(_CRUD.sub(" ", identity.name).split()) or "saasbot"
     return raw(f"{name} <{_CRUD.sub('', identity.email).strip()}> {date}")
 
 
@@ -76,7 +76,8 @@ def merged_tree(repo: Path, ours: str, theirs: str) -> str | None:
     try:
         return git(repo, "merge-tree", "--write-tree", "--no-messages", ours, theirs).decode().splitlines()[0]
     except GitError as error:
-        if error.returncode == 1 or "unrelated histories" in error.stderr:
+        missing = "not something we can merge" in error.stderr
+        if (error.returncode == 1 and not missing) or "unrelated histories" in error.stderr:
             return None
         raise
 

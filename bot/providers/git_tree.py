@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from bot.errors import ServerUnreachable
 from bot.ports import SourceFile
-from bot.providers.git import ls_tree, stream_files
+from bot.providers.git import GitError, ls_tree, stream_files
 
 
 class GitTree:
@@ -27,8 +29,9 @@ class GitTree:
         return self._sha
 
     def files(self) -> Sequence[SourceFile]:
-        """Every regular file, sorted by path; raises `GitError` where the commit is missing."""
-        return self._files
+        """Every regular file, sorted by path; raises `ServerUnreachable` where the commit cannot be read."""
+        with self._reading():
+            return self._files
 
     @cached_property
     def _files(self) -> tuple[SourceFile, ...]:
@@ -37,4 +40,15 @@ class GitTree:
 
     def read(self, files: Sequence[SourceFile]) -> Iterable[bytes]:
         """The contents of these files, in the same order; they are read while the caller works."""
-        return stream_files(self._repo, (file.blob for file in files))
+        with self._reading():
+            yield from stream_files(self._repo, (file.blob for file in files))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except GitError as error:
+            raise ServerUnreachable(
+                f"{self._repo}: reading {self._treeish} failed: {error.line}",
+                hint="the repository is damaged or was cut short; fetch it again",
+            ) from error

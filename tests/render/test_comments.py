@@ -29,11 +29,11 @@ from bot.render.comments import (
     closing_comment,
     compare_link,
     help_section,
-    moment,
     promotion_report,
     sticky,
     title_and_description,
 )
+from bot.render.words import utc
 
 A, B = "a" * 40, "b" * 40
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
@@ -250,7 +250,7 @@ def test_a_sticky_comment_is_written_only_when_its_content_changed(key: bytes | 
     data = marker.read(first, STICKY, key)
     assert data is not None
     assert data["holds"] == []
-    assert data["changed_at"] == moment(NOW)
+    assert data["changed_at"] == utc(NOW)
 
     later = NOW + timedelta(days=1)
     assert sticky("body\n", {"holds": []}, first, later, key) is None

@@ -62,7 +62,7 @@ flowchart LR
   c1 -.->|"by command"| t0
   t1 --> c0
   c1 -.->|"by command"| t1
-  c1 -->|"auto, soak 1d12h5m1s"| t2
+  c1 -->|"auto, soak 36h5m1s"| t2
   t3 --> c1
 """
 
@@ -85,7 +85,7 @@ digraph promotions {
   c1 -> t0 [label="by command", style=dashed];
   t1 -> c0;
   c1 -> t1 [label="by command", style=dashed];
-  c1 -> t2 [label="auto, soak 1d12h5m1s", style=solid];
+  c1 -> t2 [label="auto, soak 36h5m1s", style=solid];
   t3 -> c1;
 }
 """

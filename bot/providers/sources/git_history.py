@@ -16,7 +16,7 @@ from typing import TypeVar
 from bot.model.desired import is_sha
 from bot.model.observed import Lineage, Title, Unreachable
 from bot.providers.cache import locked
-from bot.providers.git import GitError, git, locate, without_credentials
+from bot.providers.git import GitError, git, locate, raw, without_credentials
 
 _Answer = TypeVar("_Answer")
 
@@ -24,11 +24,12 @@ MOST_TITLES = 20
 SINGLY = 20
 """So many unknown commits are asked for one by one where the server refused them together."""
 
-# Without a promisor a missing commit is just missing; git would ask the server for each one again.
-_OFFLINE = ("-c", "remote.origin.promisor=false")
-_FETCH = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false", "fetch", "--quiet", "--filter=tree:0")
-_FETCH_OPTIONS = ("--no-write-fetch-head", "--no-tags", "--update-shallow", "--force", "--end-of-options", "origin")
+# Only the fetch is told that the clone is partial: whoever else knew would ask the server for each missing object.
+_PARTIAL = ("-c", "remote.origin.promisor=true", "-c", "remote.origin.partialclonefilter=tree:0")
+_WAIT = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")  # nothing works on after the lock is gone
+_FETCH = ("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--update-shallow", "--force")
 _REFUSED = re.compile("not our ref|unadvertised object|find remote ref|not allow request")
+_DAMAGED = re.compile("packfile|corrupt|loose object|bad object|unable to read|index file|all necessary objects")
 _BRANCHES = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
@@ -82,12 +83,19 @@ class GitHistories:
                 known = _known(repo, shas)
                 if len(known) == len({*shas}):
                     return repo, known
+        address = locate(url, self._base)
         with locked(repo):
-            known = _prepare(repo, locate(url, self._base), shas, anew=anew)
+            known = _prepare(repo, address, shas, anew=anew)
             missing = sorted({*shas} - {*known})
             if not missing:
                 return repo, known
-            _fetch(repo, missing)
+            try:
+                _fetch(repo, address, missing)
+            except GitError as error:
+                if anew or not _DAMAGED.search(error.stderr):
+                    raise
+                _prepare(repo, address, shas, anew=True)
+                _fetch(repo, address, sorted({*shas}))
             return repo, _known(repo, shas)
 
 
@@ -108,42 +116,41 @@ def _prepare(repo: Path, url: str, shas: Sequence[str], *, anew: bool) -> list[s
 def _configure(repo: Path, url: str) -> None:
     """Make the empty clone, or give an old one its present address."""
     if not (repo / "HEAD").exists():
-        git(repo, "init", "--quiet", "--bare", "--initial-branch=main")
-    settings = {
-        "remote.origin.url": url,
-        "remote.origin.promisor": "true",
-        "remote.origin.partialclonefilter": "tree:0",
-    }
-    present = git(repo, "config", "--local", "--list").decode("utf-8", "replace").splitlines()
-    for name, value in settings.items():
-        if f"{name.lower()}={value}" not in present:
-            git(repo, "config", "--local", name, value)
+        _git(repo, "init", "--quiet", "--bare", "--initial-branch=main")
+    present = _git(repo, "config", "--local", "--null", "--list")
+    if b"remote.origin.url\n%s\0" % raw(url) not in present:
+        _git(repo, "config", "--local", "--replace-all", "remote.origin.url", url)
 
 
-def _fetch(repo: Path, missing: Sequence[str]) -> None:
+def _git(repo: Path, *args: str, stdin: bytes | None = None) -> bytes:
+    """Git in the clone and nowhere else: a damaged one must not be taken for a part of a repository around it."""
+    return git(repo, f"--git-dir={repo}", *args, stdin=stdin)
+
+
+def _fetch(repo: Path, url: str, missing: Sequence[str]) -> None:
     """Bring what is missing: by id, else with all branches and tags, else each by itself.
 
     Raises `GitError` where the server cannot be reached; that it lacks a commit is no error.
     """
     try:
-        git(repo, *_FETCH, *_FETCH_OPTIONS, *_by_id(missing))
+        _fetch_refs(repo, url, _by_id(missing))
     except GitError as error:
         if not _REFUSED.search(error.stderr):
             raise
-        git(repo, *_FETCH, *_FETCH_OPTIONS, *_BRANCHES)
+        _fetch_refs(repo, url, _BRANCHES)
     else:
         return
     rest = sorted({*missing} - {*_known(repo, missing)})
-    if len(rest) < len(missing) or len(rest) > 1:
+    if rest != [*missing] or len(rest) > 1:
         for sha in rest[:SINGLY]:
-            _fetch_one(repo, sha)
+            with contextlib.suppress(GitError):  # the server was there a moment ago: it has no such commit
+                _fetch_refs(repo, url, _by_id((sha,)))
 
 
-def _fetch_one(repo: Path, sha: str) -> None:
-    try:
-        git(repo, *_FETCH, *_FETCH_OPTIONS, *_by_id((sha,)))
-    except GitError:
-        return  # the server was there a moment ago: it has no such commit
+def _fetch_refs(repo: Path, url: str, refspecs: Sequence[str]) -> None:
+    # A copy from this machine's disk is cheap, and may be shallow, which does not go with partial.
+    options = _FETCH if url.startswith(("/", "file://")) else (*_PARTIAL, *_FETCH, "--filter=tree:0")
+    _git(repo, *_WAIT, *options, "--end-of-options", "origin", *refspecs)
 
 
 def _by_id(shas: Sequence[str]) -> list[str]:
@@ -154,7 +161,7 @@ def _by_id(shas: Sequence[str]) -> list[str]:
 def _known(repo: Path, shas: Sequence[str]) -> list[str]:
     """Those of the ids that are commits here, in their order."""
     questions = "".join(f"{sha}\n" for sha in shas).encode()
-    out = git(repo, *_OFFLINE, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=questions)
+    out = _git(repo, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=questions)
     commits = {line[:40].decode() for line in out.splitlines() if line.endswith(b" commit")}
     return [sha for sha in shas if sha in commits]
 
@@ -166,7 +173,7 @@ def _ancestors(repo: Path, shas: Sequence[str]) -> Mapping[str, frozenset[str]]:
     commit carries the set of wanted ones at or below it as bits.
     """
     bases = _common(repo, shas) if len(shas) > 1 else list(shas)
-    rows = git(repo, *_OFFLINE, "rev-list", "--topo-order", "--reverse", "--parents", *shas, "--not", *bases)
+    rows = _git(repo, "rev-list", "--topo-order", "--reverse", "--parents", *shas, "--not", *bases)
     own = {sha: 1 << position for position, sha in enumerate(shas)}
     # The bases themselves are not walked; a wanted one is below all others.
     below = {base: own[base] for base in bases if base in own}
@@ -182,7 +189,7 @@ def _ancestors(repo: Path, shas: Sequence[str]) -> Mapping[str, frozenset[str]]:
 def _common(repo: Path, shas: Sequence[str]) -> list[str]:
     """The best common ancestors of all of them, none for unrelated histories."""
     try:
-        return git(repo, *_OFFLINE, "merge-base", "--octopus", "--all", *shas).decode().split()
+        return _git(repo, "merge-base", "--octopus", "--all", *shas).decode().split()
     except GitError as error:
         if error.returncode == 1:
             return []
@@ -190,9 +197,8 @@ def _common(repo: Path, shas: Sequence[str]) -> list[str]:
 
 
 def _titles(repo: Path, old: str, new: str) -> tuple[Title, ...]:
-    out = git(
+    out = _git(
         repo,
-        *_OFFLINE,
         "log",
         "-z",
         "--no-show-signature",
@@ -207,7 +213,7 @@ def _titles(repo: Path, old: str, new: str) -> tuple[Title, ...]:
 
 
 def _unreachable(url: str, cause: str) -> Unreachable:
-    line = (
-        f"{url}: reading its history failed: {' '.join(cause.split())}; check the address and git's credentials there"
+    line = " ".join(cause.split())
+    return Unreachable(
+        without_credentials(f"{url}: its history cannot be read: {line}; check the address and git's credentials there")
     )
-    return Unreachable(without_credentials(line))

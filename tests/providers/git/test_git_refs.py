@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from worlds.git_http import Canned, GitServer
+from worlds.git_world import Repository, run_git
 
 from bot.model.observed import Unreachable
 from bot.providers import git_http
 from bot.providers.sources.git_refs import GitRefs
-from tests.worlds.git_http import Canned, GitServer
-from tests.worlds.git_world import Repository, run_git
 
 
 @pytest.fixture(autouse=True)
