@@ -127,7 +127,6 @@ def _safe(sheet: Sheet, branches: tuple[Branch, ...], wanted: dict[str, Edit]) -
     """Leave out what cannot be edited safely; what an open merge request holds already was safe."""
     held = {(each.target, each.old, each.new) for each_branch in branches for each in each_branch.edits}
     fresh = [each for each in wanted.values() if (each.target, each.old, each.new) not in held]
-    unsafe: set[str] = set()
     for file in sorted({each.file for each in fresh}):
         blob = sheet.facts.blob(file)
         if blob is None:
@@ -135,9 +134,9 @@ def _safe(sheet: Sheet, branches: tuple[Branch, ...], wanted: dict[str, Edit]) -
         by_pointer = {sheet.context.desired.targets[e.target].pointer: e for e in fresh if e.file == file}
         for refused in edit(blob, tuple(ScalarEdit(p, e.old, e.new) for p, e in by_pointer.items())).unsafe:
             each = by_pointer[refused.pointer]
-            unsafe.add(each.target)
-            sheet.hold(f"target:{each.target}", Gate.UNSAFE_EDIT, f"{file}: {refused.reason}")
-    return tuple(each for each in wanted.values() if each.target not in unsafe)
+            sheet.unsafe[each.target] = f"{file}: {refused.reason}"
+            sheet.hold(f"target:{each.target}", Gate.UNSAFE_EDIT, sheet.unsafe[each.target])
+    return tuple(each for each in wanted.values() if each.target not in sheet.unsafe)
 
 
 def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...]) -> dict[str, Batch]:

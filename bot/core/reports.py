@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.core import preview
+from bot.core.batches import batch_of, file_keys
 from bot.core.branches import Branch, forget
 from bot.core.own_notes import own_note
 from bot.core.sections import sections
@@ -112,7 +113,9 @@ def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit
         held=held,
         runs=tuple(_runs(sheet, edits)),
         starts=tuple(_starts(edits)),
+        unsafe=_unsafe(sheet, name),
         hold=branch.record.hold if branch is not None else None,
+        vetoes=tuple(veto for veto in sheet.state.vetoes if veto.target in {edit.target for edit in edits}),
         notices=("every gate passes: it is being merged",) if merged else (),
         answers=sections(sheet, branch.merge_request.iid, edits) if branch is not None else (),
         prefix=sheet.context.settings.commands.prefix,
@@ -123,6 +126,20 @@ def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit
 def _held(sheet: Sheet, branch: str, edits: Iterable[Edit]) -> tuple[Held, ...]:
     subjects = {f"merge-request:{branch}", *(f"target:{each.target}" for each in edits)}
     return tuple(held for held in sheet.held if held.subject in subjects)
+
+
+def _unsafe(sheet: Sheet, branch: str) -> tuple[comments.RefusedEdit, ...]:
+    """The edits of the same batch that were refused; there is no merge request of their own to say so on."""
+    if not sheet.unsafe:
+        return ()
+    targets = sheet.context.desired.targets
+    keys = file_keys(sheet.context.desired, sheet.context.settings.promotions.batch_by)
+    batch, _ = batch_of(branch)
+    return tuple(
+        comments.RefusedEdit(target, reason)
+        for target, reason in sheet.unsafe.items()
+        if keys[targets[target].file] == batch
+    )
 
 
 def _starts(edits: Iterable[Edit]) -> Iterable[comments.StartLine]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.core.explain import Explanation, explain_on
+from bot.core.phrases import USAGE
 from bot.core.gates import holding
 from bot.core.sheet import Sheet
 from bot.model.plan import Verdict
@@ -22,7 +23,7 @@ def sections(sheet: Sheet, iid: int, edits: Iterable[Edit]) -> tuple[comments.Se
     if question is None:
         return ()
     if question.verb == "help":
-        return (comments.Section("help", tuple(f"{v.usage}: {v.does}" for v in comments.PROMOTION_VERBS)),)
+        return (comments.help_section(sheet.context.settings.commands.prefix, USAGE.values()),)
     named = [question.target] if question.target else [edit.target for edit in edits]
     found = tuple(_section(question.verb, explain_on(sheet, target)) for target in named[:MOST])
     return found or (comments.Section(question.verb, ("it is answered by this report",)),)

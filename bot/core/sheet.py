@@ -28,6 +28,8 @@ class Sheet:
     held: list[Held] = field(default_factory=list)
     replies: list[Answer] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
+    unsafe: dict[str, str] = field(default_factory=dict)
+    """By target: why its `ref` cannot be edited safely."""
     starts: int = 0
     in_flight: int = 0
     opened: int = 0
