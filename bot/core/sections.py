@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.core.explain import Explanation, explain_on
-from bot.core.phrases import USAGE
 from bot.core.gates import holding
+from bot.core.phrases import USAGE
 from bot.core.sheet import Sheet
 from bot.model.plan import Verdict
 from bot.model.state import Edit
