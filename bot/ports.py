@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bot.model.desired import Instance, Pipeline
-from bot.model.observed import BranchDiff, Lineage, MergeRequest, Note, Role, RunFact, Title, Unreachable
-from bot.model.plan import Commit
-from bot.model.state import Run
+if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
+    from datetime import datetime
+
+    from bot.model.desired import Instance, Pipeline
+    from bot.model.observed import BranchDiff, Lineage, MergeRequest, Note, Role, RunFact, Title, Unreachable
+    from bot.model.plan import Commit
+    from bot.model.state import Run
+
+    PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
+    """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,8 @@ class ConfigRepository(Protocol):
     def tree(self, sha: str) -> ConfigTree:
         """The tree of a commit that `fetch` brought."""
 
-    def behind(self, branch: str) -> str:
-        """One sentence if the checkout is known to be behind `branch`, else empty; asks no server."""
+    def behind(self, branch: str, head: str = "") -> str:
+        """One sentence if the checkout lacks commits of `branch`, whose head `fetch` brought; asks no server."""
 
 
 class Cache(Protocol):
@@ -151,10 +156,6 @@ class PipelinesWriter(Protocol):
 
 class Pipelines(PipelinesReader, PipelinesWriter, Protocol):
     """A whole pipelines provider."""
-
-
-PipelinesFor = Callable[[Instance], Pipelines | Unreachable]
-"""The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
 
 
 class Refs(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bot.cli.output import warn_behind
 from bot.cli.session import Session
 
 
@@ -16,5 +17,6 @@ def graph(session: Session, fmt: str) -> None:
     from bot.render.graph import dot, mermaid  # noqa: PLC0415
 
     job = session.job()
+    warn_behind(job)
     desired = load(job.ports.config.working_tree(), job.settings, job.schemas, job.ports.cache).desired
     click.echo(dot(desired) if fmt == "dot" else mermaid(desired), nl=False)

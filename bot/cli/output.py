@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bot.errors import SaasbotError
 from bot.model.plan import Action, CancelRun, Outcome, OutcomeStatus, Report, StartRun
 
 if TYPE_CHECKING:
@@ -36,7 +37,11 @@ def style() -> Style:
 
 def warn_behind(job: Job) -> None:
     """Say on standard error if the checkout is behind the branch that is reconciled."""
-    behind = job.ports.config.behind(job.settings.branch)
+    try:
+        head = job.ports.config.fetch(job.settings.branch)
+    except SaasbotError:  # a plan of the working tree needs no origin; what needs it will say so
+        return
+    behind = job.ports.config.behind(job.settings.branch, head)
     if behind:
         click.echo(f"warning: {behind}", err=True)
 

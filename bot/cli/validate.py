@@ -20,7 +20,11 @@ FORMATS = ["text", "json", "github", "codequality", "sarif", "junit"]
 @click.pass_obj
 def validate(session: Session, fmt: str) -> None:
     """Print the findings; exit 1 if one is an error."""
-    tree = GitConfig(session.config).working_tree()
+    repository = GitConfig(session.config)
+    tree = repository.working_tree()
+    behind = repository.behind("")
+    if behind:
+        click.echo(f"warning: {behind}", err=True)
     findings = check(tree, FolderCache(cache_root(os.environ)), schemas())
     if fmt == "text" and not findings:
         click.echo("no findings")

@@ -108,18 +108,28 @@ class GitConfig:
             self._trees[sha] = CheckoutTree(self._root, sha, listed)
         return self._trees[sha]
 
-    def behind(self, branch: str) -> str:
-        """One sentence if the checkout lacks commits of origin's `branch` as last fetched, else empty."""
+    def behind(self, branch: str, head: str = "") -> str:
+        """One sentence if the checkout lacks commits of origin's `branch`, else empty.
+
+        `head` is what `fetch` brought; without it, what was last fetched by anybody is compared, and no server asked.
+        An empty `branch` stands for whatever the checkout tracks, as far as `working_tree` has seen it.
+        """
         seen = self._seen
-        count = seen.lacks if seen and seen.upstream == f"origin/{branch}" else self._count(branch)
+        if not branch:
+            count, branch = (seen.lacks, seen.upstream.removeprefix("origin/")) if seen else (0, "")
+        elif head:
+            count = self._count(head)
+        else:
+            tracked = seen is not None and seen.upstream == f"origin/{branch}"
+            count = seen.lacks if seen and tracked else self._count(f"refs/remotes/origin/{branch}")
         if not count:
             return ""
         commits = "1 commit" if count == 1 else f"{count} commits"
         return f"The checkout is {commits} behind origin/{branch}."
 
-    def _count(self, branch: str) -> int:
+    def _count(self, head: str) -> int:
         try:
-            return int(git(self._root, "rev-list", "--count", f"HEAD..refs/remotes/origin/{branch}"))
+            return int(git(self._root, "rev-list", "--count", f"HEAD..{head}"))
         except GitError:  # no checkout, no commit, or nothing ever fetched: nothing is known
             return 0
 
