@@ -201,7 +201,9 @@ def status_text(context: Context, found: Overview) -> str:
     stuck = [*found.held, *(held for row in found.rows for held in row.held)]
     if stuck:
         lines += ["", "Held:"]
-        lines += [f"  {held.subject}: {held.gate}: {held.text}{_until(held.until)}" for held in stuck[:MOST]]
+        lines += [
+            f"  {held.subject.partition(':')[2]}: {held.gate}: {held.text}{_until(held.until)}" for held in stuck[:MOST]
+        ]
         lines += [f"  ... and {len(stuck) - MOST} more"] if len(stuck) > MOST else []
     return "\n".join(lines) + "\n"
 

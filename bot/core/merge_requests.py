@@ -280,7 +280,7 @@ def _rebuild(
     if built is None or not built.edits:
         return
     record = open_branch.record
-    text = comments.title_and_description(built.edits, record.batch)
+    text = comments.title_and_description(built.edits, record.batch, rollback=_rolls_back(sheet, built.edits))
     commit = Commit(
         branch=open_branch.name,
         parent=sheet.context.observed.base,
@@ -316,7 +316,7 @@ def _open(sheet: Sheet, batch: Batch) -> None:
     if built is None or not built.edits:
         return
     sheet.opened += 1
-    text = comments.title_and_description(built.edits, batch.key)
+    text = comments.title_and_description(built.edits, batch.key, rollback=_rolls_back(sheet, built.edits))
     sheet.actions.append(
         OpenMergeRequest(
             subject=f"merge-request:{batch.branch}",
@@ -336,6 +336,12 @@ def _open(sheet: Sheet, batch: Batch) -> None:
             reasons=tuple(_why(sheet, each) for each in built.edits[:20]),
         )
     )
+
+
+def _rolls_back(sheet: Sheet, edits: tuple[Edit, ...]) -> bool:
+    """Whether every edit is a rollback that somebody asked for."""
+    requests = (sheet.state.requests.get(each.target) for each in edits)
+    return all(request is not None and request.rollback for request in requests)
 
 
 def _why(sheet: Sheet, each: Edit) -> Reason:

@@ -157,12 +157,13 @@ def change_report(view: ChangeView) -> str:
     return _say("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
 
 
-def title_and_description(edits: Sequence[Edit], batch: str) -> MergeRequestText:
+def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool = False) -> MergeRequestText:
     """Present a promotion: its title, its description and its commit's message; the same edits give the same bytes."""
+    verb = "Roll back" if rollback else "Promote"
     if len(edits) == 1:
-        title = f"Promote {neutral.plain(edits[0].target)} to {short(edits[0].new)}"
+        title = f"{verb} {neutral.plain(edits[0].target)} to {short(edits[0].new)}"
     else:
-        title = f"Promote {len(edits)} targets (batch {neutral.plain(batch)})"
+        title = f"{verb} {len(edits)} targets (batch {neutral.plain(batch)})"
     description = _say("description.md.j2", edits=edits)
     return MergeRequestText(title, description, _say("commit.txt.j2", title=title, edits=edits))
 

@@ -38,7 +38,7 @@ _NAMED = re.compile(
 _LONGEST = 10_000  # characters that are looked at; far above every limit, and the patterns stay quick on them
 _ENTITIES = {"&": "&amp;", "<": "&lt;"}
 _ESCAPED = frozenset("\\`*_[]~|$")
-_FIRST = frozenset("/#+-=:>.^%?")
+_FIRST = frozenset("/#+-=:>.^%")
 _REFERENCE = re.compile(r"([@#!&%~$^*\[])(?=[^\s\u200b])")
 _CODE_REFERENCE = re.compile(r"([@#!])(?=[^\s\u200b])")
 _KEY = re.compile(r"\b([A-Z][A-Z0-9_]+|[Gg][Hh])-(?=\d)")
