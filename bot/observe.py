@@ -112,16 +112,17 @@ def _refs(ports: Ports, desired: Desired) -> dict[str, Mapping[str, str] | Unrea
 
 def _runs(ports: Ports, desired: Desired, state: State | None) -> dict[str, RunFact | Unreachable | None]:
     """What became of each run in flight; an intent without a handle is asked for by its key."""
-    pipelines = {target.pipeline.name: target.pipeline for target in desired.targets.values()}
+    pipelines = {target.id: target.pipeline for target in desired.targets.values()}
     records = state.targets.values() if state is not None else ()
-    runs = {r.run.key: r.run for r in records if r.run is not None and r.run.status.in_flight}
-    return _all(runs, lambda key: _run(ports, pipelines.get(runs[key].pipeline), runs[key]))
+    runs = {r.run.key: (r.id, r.run) for r in records if r.run is not None and r.run.status.in_flight}
+    return _all(runs, lambda key: _run(ports, pipelines.get(runs[key][0]), runs[key][1]))
 
 
 def _run(ports: Ports, pipeline: Pipeline | None, run: Run) -> RunFact | Unreachable | None:
-    if pipeline is None:
-        return Unreachable(f"the pipeline {run.pipeline} of run {run.key} is not in the config any more")
-    provider = ports.pipelines(pipeline.instance)
+    instance = run.instance or (pipeline.instance if pipeline is not None else None)
+    if instance is None:
+        return Unreachable(f"nothing is known any more of where run {run.key} was started (pipeline {run.pipeline})")
+    provider = ports.pipelines(instance)
     if isinstance(provider, Unreachable):
         return provider
     return provider.status(pipeline, run) if run.handle else provider.find(pipeline, run)

@@ -44,6 +44,7 @@ class Job:
 def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[Context, Report]:
     """What a reconcile of this tree would do, and all it was decided from: the same line, stopped before `act`."""
     context, _, decided = _decided(job, tree, tree.sha or "", commands)
+    _refuse_lost(job, context)
     return context, Report(context.desired.sha, context.now, decided)
 
 
@@ -51,15 +52,20 @@ def reconcile(job: Job, commands: tuple[Note, ...] = ()) -> Report:
     """One pass. Raises StateRace if another writer won before the first effect; then nothing was done."""
     base = job.ports.config.fetch(job.settings.branch)
     context, etag, decided = _decided(job, job.ports.config.tree(base), base, commands)
-    if context.observed.state_lost and not job.bootstrap:
-        raise LostState(
-            "there is no statefile, but the forge shows branches of this bot: the state was lost",
-            hint="`saasbot state rebuild` restores it, `saasbot reconcile --bootstrap adopt` starts afresh",
-        )
+    _refuse_lost(job, context)
     state, etag = _save_intent(job, context, decided, etag)
     outcomes = tuple(_acted(job, context, decided))
     _save_outcomes(job, context, decided, outcomes, state, etag)
     return Report(base, context.now, decided, outcomes)
+
+
+def _refuse_lost(job: Job, context: Context) -> None:
+    if context.observed.state_lost and not job.bootstrap:
+        raise LostState(
+            "there is no statefile, but the forge shows branches or merge requests of this bot: the state was lost",
+            hint="put a copy back or, in releases that have it, `saasbot state rebuild`; "
+            "`saasbot reconcile --bootstrap adopt` starts afresh",
+        )
 
 
 def until_idle(job: Job, deadline: datetime | None, commands: tuple[Note, ...] = ()) -> Iterator[Report]:

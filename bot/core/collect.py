@@ -10,6 +10,7 @@ from bot.model.observed import MergeRequestStatus
 from bot.model.state import State
 
 OVERRIDES_KEPT = timedelta(days=90)
+CURSORS_KEPT = 5000
 
 
 def collect(sheet: Sheet) -> None:
@@ -32,7 +33,7 @@ def collect(sheet: Sheet) -> None:
         failed_contents=tuple(f for f in state.failed_contents if _may_come_back(f.content, known, out))[-1000:],
         overrides=tuple(o for o in state.overrides if o.target in known and sheet.now - o.at < OVERRIDES_KEPT),
         freezes=tuple(f for f in state.freezes if f.until is None or f.until > sheet.now),
-        cursors=_cursors(state, open_iids),
+        cursors=_cursors(state),
         questions={iid: q for iid, q in state.questions.items() if iid in open_iids},
     )
 
@@ -41,9 +42,7 @@ def _may_come_back(content: frozenset[str], known: set[str], out: set[str]) -> b
     return not content & out and all(each.rsplit("@", 1)[0] in known for each in content)
 
 
-def _cursors(state: State, open_iids: set[str]) -> dict[str, str]:
-    return {
-        key: cursor
-        for key, cursor in state.cursors.items()
-        if not key.startswith("notes:") or key.removeprefix("notes:") in open_iids
-    }
+def _cursors(state: State) -> dict[str, str]:
+    """The cursors of the newest merge requests; one that is closed may be opened again, with all its old notes."""
+    newest = sorted(state.cursors, key=lambda key: int(key.removeprefix("notes:")))[-CURSORS_KEPT:]
+    return {key: state.cursors[key] for key in newest}

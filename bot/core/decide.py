@@ -14,6 +14,7 @@ from bot.core.merge_requests import tend_merge_requests
 from bot.core.opening import opened_sheet
 from bot.core.orders import answer_orders
 from bot.core.reports import write_reports
+from bot.core.sections import told
 from bot.core.sheet import Sheet
 from bot.core.triggers import start_runs
 from bot.model.observed import Wants
@@ -75,7 +76,7 @@ def _plan(sheet: Sheet) -> Plan:
         held=tuple(sheet.held),
         next_due=min(sheet.dues, default=None),
         record=replace(sheet.state, time=max(sheet.now, sheet.state.time or sheet.now)) if changed else None,
-        answers=tuple(sheet.replies),
+        answers=tuple(told(sheet, answer) for answer in sheet.replies),
     )
 
 

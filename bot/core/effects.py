@@ -11,7 +11,7 @@ from bot.core.branches import remember
 from bot.core.commands import freeze_until
 from bot.core.follow import cancel
 from bot.core.gates import NEVER_OVERRIDDEN, same_url
-from bot.core.promotion import choose, newest_first, published
+from bot.core.promotion import choose, newer
 from bot.core.scope import Scope, owners_of
 from bot.core.sheet import Sheet
 from bot.model.desired import Desired, Target, is_sha
@@ -76,9 +76,10 @@ def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) ->
 
 
 def _question(sheet: Sheet, command: words.Command, note: Note, scope: Scope) -> Done:
-    if scope.merge_request is not None:
-        target = scope.targets[0].id if scope.named else ""
-        question = Question(words.verb(command), target, note.author)
+    question = Question(words.verb(command), scope.targets[0].id if scope.named else "", note.author)
+    if scope.merge_request is None:
+        sheet.question = question
+    else:
         questions = {**sheet.state.questions, str(scope.merge_request.iid): question}
         sheet.state = replace(sheet.state, questions=questions)
     return Done(ok=True, text="answered in the report")
@@ -168,7 +169,7 @@ def _ignore(sheet: Sheet, note: Note, record: MergeRequestState) -> Done:
 def _promote(sheet: Sheet, command: words.Promote, note: Note, target: Target) -> Done:
     if not target.pinned:
         return Done(ok=False, text=f"{target.id} follows {target.ref}: it moves with it, there is nothing to promote")
-    sha = command.sha or _newest(sheet, target)
+    sha = command.sha or next(iter(newer(sheet, target)), "")
     if not sha:
         return Done(ok=False, text=f"nothing newer than {short(target.ref)} was published for {target.id}")
     sha = _full_sha(sheet, target, sha)
@@ -185,10 +186,6 @@ def _request(sheet: Sheet, request: PromotionRequest, text: str) -> Done:
     requests = {**sheet.state.requests, request.target: request}
     sheet.state = replace(sheet.state, requests=requests, vetoes=vetoes)
     return Done(ok=True, text=f"{request.target}: {text}; its merge request opens when every gate passes")
-
-
-def _newest(sheet: Sheet, target: Target) -> str:
-    return next(iter(newest_first(sheet, target, published(sheet, target))), "")
 
 
 def _full_sha(sheet: Sheet, target: Target, sha: str) -> str:

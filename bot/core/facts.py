@@ -51,8 +51,8 @@ class Facts:
         )
 
     def run(self, key: str) -> RunFact | Unreachable | None:
-        """What the downstream server says of a run; None means it never started."""
-        return self.observed.runs.get(key)
+        """What the downstream server says of a run; None means it never started, and only a server may say that."""
+        return self.observed.runs.get(key, Unreachable(f"run {key} was not looked up"))
 
     def lineage(self, url: str, shas: frozenset[str]) -> Lineage | Unreachable | None:
         """How these commits descend from each other; None where it is yet to be looked up."""

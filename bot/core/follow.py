@@ -44,9 +44,10 @@ def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
     if isinstance(fact, Unreachable):
         sheet.hold(f"target:{record.id}", Gate.UNREACHABLE, fact.text)
         return
-    if fact is None:
+    if fact is None and not run.handle:
         _never_started(sheet, record, run)
         return
+    fact = fact or RunFact(RunStatus.UNKNOWN, text="the server knows nothing of it")
     seen = observed_run(run, fact, sheet.now)
     if seen != run:
         sheet.put_target(settle(sheet, record, seen))
@@ -120,7 +121,8 @@ def _held_again(sheet: Sheet, target: Target, run: Run) -> bool:
     if unavailable:
         sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, unavailable)
         return True
-    candidate = Candidate(target, run.sha, Occasion.SAME_REF, config_hash=run.config_hash, person=True)
+    moved = any(reason.kind == "promotion" for reason in run.reasons)
+    candidate = Candidate(target, run.sha, Occasion.SAME_REF, config_hash=run.config_hash, person=moved)
     stops = [verdict for verdict in holding(gates(candidate, sheet)) if verdict.gate in STOPS_AN_INTENT]
     for verdict in stops:
         sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)

@@ -61,7 +61,9 @@ SAME_REF_GATES = (
 REF_GATES = (Gate.PUBLISHED, Gate.SAME_SHA, Gate.SOAK, Gate.GOING_BACK, Gate.VETOED, *SAME_REF_GATES)
 HOTFIX_PASSES = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.SOAK, Gate.WINDOW, Gate.FREEZE})
 ROLLBACK_PASSES = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.SOAK, Gate.GOING_BACK, Gate.VETOED})
-NEVER_OVERRIDDEN = frozenset({Gate.BUDGET, Gate.RUN_IN_FLIGHT, Gate.UNSAFE_EDIT, Gate.UNREACHABLE, Gate.INVALID})
+NEVER_OVERRIDDEN = frozenset(
+    {Gate.BUDGET, Gate.RUN_IN_FLIGHT, Gate.HUMAN_COMMIT, Gate.UNSAFE_EDIT, Gate.UNREACHABLE, Gate.INVALID}
+)
 
 
 def gates(candidate: Candidate, sheet: Sheet) -> tuple[Verdict, ...]:
@@ -143,9 +145,13 @@ def _counts_as_published(candidate: Candidate, sheet: Sheet) -> bool:
 def _published(candidate: Candidate, sheet: Sheet) -> Verdict:
     published = _first_publications(candidate, sheet)
     have = [publisher for publisher, publication in published.items() if publication]
-    passed = bool(have) or not candidate.target.promotion.subscribe or _counts_as_published(candidate, sheet)
-    channels = ", ".join(candidate.target.promotion.subscribe)
-    if passed:
+    silent = [channel for channel, publishers in sheet.subscribed(candidate.target) if not publishers]
+    asked = bool(candidate.target.promotion.subscribe) and not _counts_as_published(candidate, sheet)
+    passed = not asked or bool(have and not silent)
+    channels = ", ".join(silent or candidate.target.promotion.subscribe)
+    if asked and silent:
+        text = f"nothing valid publishes {channels}"
+    elif passed:
         text = f"{short(candidate.sha)} was published on {channels}" if have else "nothing has to publish it"
     else:
         text = f"{short(candidate.sha)} was not published on {channels}; if it must go, `override published`"
@@ -289,7 +295,7 @@ def _failed(candidate: Candidate, sheet: Sheet) -> Verdict:
         return _failed_merge_request(candidate, sheet)
     record = sheet.target_state(candidate.target.id)
     run = record.run if record is not None else None
-    same = run is not None and (run.sha, run.config_hash) == (candidate.sha, candidate.config_hash)
+    same = run is not None and run.same_content(candidate.sha, candidate.config_hash, delete=candidate.target.delete)
     if run is None or not same or candidate.asked or run.status not in ENDED_BADLY:
         return Verdict(Gate.FAILED, True, "this content has not failed")
     if candidate.retry and run.finished_at is not None:

@@ -1,4 +1,4 @@
-"""Opening: the sheet with what became of the runs and what people ordered, before anything is decided from it."""
+"""Opening: the sheet with renames, what became of the runs, and what people ordered, before anything is decided."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from bot.core.context import Context
 from bot.core.facts import Facts
 from bot.core.follow import follow_runs
 from bot.core.orders import take_orders
+from bot.core.renames import carry_renames
 from bot.core.sheet import Sheet
 from bot.model.state import State
 
@@ -14,6 +15,7 @@ def opened_sheet(context: Context) -> Sheet:
     """Follow and listen; everything else is decided from what this leaves."""
     state = context.state or State(lineage=context.observed.nonce)
     sheet = Sheet(context, Facts(context.observed), state)
+    carry_renames(sheet)
     follow_runs(sheet)
     take_orders(sheet)
     return sheet

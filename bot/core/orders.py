@@ -77,7 +77,7 @@ def _new_notes(sheet: Sheet) -> Iterable[Told]:
         if merge_request.state is not MergeRequestStatus.OPENED:
             continue
         last = int(sheet.state.cursors.get(f"notes:{merge_request.iid}", "0"))
-        fresh = [note for note in merge_request.notes if int(note.id) > last]
+        fresh = sorted((note for note in merge_request.notes if int(note.id) > last), key=lambda note: int(note.id))
         yield from (Told(note, merge_request) for note in fresh)
 
 
@@ -85,16 +85,23 @@ def _handle(sheet: Sheet, told: Told) -> None:
     note, merge_request = told.note, told.merge_request
     settings = sheet.context.settings
     if merge_request is None:
-        parsed: tuple[words.Command | words.Unparsed, ...] = (parse_line(note.body),)
+        parsed: tuple[words.Command | words.Unparsed, ...] = (parse_line(_bare(note.body, settings.commands.prefix)),)
     elif note.system or note.bot or note.author == sheet.context.observed.me:
         parsed = ()
     else:
         parsed = parse(note.body, settings.commands.prefix, settings.bot.name)
     if merge_request is not None and parsed:
         key = f"notes:{merge_request.iid}"
-        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, key: note.id})
+        last = max(int(note.id), int(sheet.state.cursors.get(key, "0")))
+        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, key: str(last)})
     for number, command in enumerate(parsed):
         _answer(sheet, told, number, command, _order(sheet, told, command))
+
+
+def _bare(text: str, prefix: str) -> str:
+    """A command without the prefix that it has on merge requests; people copy it along."""
+    stripped = text.strip()
+    return stripped[len(prefix) :].strip() if stripped.split(" ")[0] == prefix else stripped
 
 
 def _order(sheet: Sheet, told: Told, command: words.Command | words.Unparsed) -> Done:

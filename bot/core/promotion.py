@@ -59,14 +59,12 @@ def choose(sheet: Sheet, target: Target) -> Choice | None:
     if not target.promotion.subscribe or not (target.promotion.auto or request is not None):
         return None
     held: Choice | None = None
-    for sha in newest_first(sheet, target, published(sheet, target)):
+    for sha in newer(sheet, target):
         choice = _judged(sheet, target, sha, request)
         stops = {verdict.gate for verdict in holding(choice.verdicts)}
         if not stops or stops <= WAITS_FOR_NEWER:
             return choice
-        news = Gate.GOING_BACK not in stops or not _known_older(sheet, target, sha)
-        if held is None and news:
-            held = choice
+        held = held or choice
     return held
 
 
@@ -80,21 +78,20 @@ def _judged(sheet: Sheet, target: Target, sha: str, request: PromotionRequest | 
 
 
 def published(sheet: Sheet, target: Target) -> dict[str, datetime]:
-    """The shas that may be newer than the present ref, each with its latest success at any publisher.
-
-    A publisher's successes before its last one of the present ref are older; they need no look at the history.
-    """
+    """The shas other than the present ref that its publishers have published, each with its latest success."""
     found: dict[str, datetime] = {}
     for channel, publishers in sheet.subscribed(target):
-        own = [p for p in sheet.publications(channel) if p.target in publishers]
-        passed = {p.target: p.finished_at for p in own if p.sha == target.ref}
-        for publication in own:
-            known = passed.get(publication.target)
-            if publication.sha != target.ref and (known is None or publication.finished_at >= known):
-                found[publication.sha] = max(
-                    found.get(publication.sha, publication.finished_at), publication.finished_at
-                )
+        for publication in sheet.publications(channel):
+            if publication.target in publishers and publication.sha != target.ref:
+                last = found.get(publication.sha, publication.finished_at)
+                found[publication.sha] = max(last, publication.finished_at)
     return found
+
+
+def newer(sheet: Sheet, target: Target) -> tuple[str, ...]:
+    """What was published and is not known to be older than the present ref, the newest by ancestry first."""
+    shas = newest_first(sheet, target, published(sheet, target))
+    return tuple(sha for sha in shas if not _known_older(sheet, target, sha))
 
 
 def newest_first(sheet: Sheet, target: Target, shas: dict[str, datetime]) -> Iterable[str]:

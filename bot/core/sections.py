@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from bot.core.explain import Explanation, explain_on
 from bot.core.gates import holding
 from bot.core.phrases import USAGE
 from bot.core.sheet import Sheet
 from bot.model.plan import Verdict
-from bot.model.state import Edit
+from bot.model.state import Answer, Edit
 from bot.render import comments
 from bot.render.words import short, utc
 
@@ -27,6 +28,19 @@ def sections(sheet: Sheet, iid: int, edits: Iterable[Edit]) -> tuple[comments.Se
     named = [question.target] if question.target else [edit.target for edit in edits]
     found = tuple(_section(question.verb, explain_on(sheet, target)) for target in named[:MOST])
     return found or (comments.Section(question.verb, ("it is answered by this report",)),)
+
+
+def told(sheet: Sheet, answer: Answer) -> Answer:
+    """The answer to a question that was asked without a merge request, in full; any other answer as it is."""
+    question = sheet.question
+    if question is None or not answer.ok:
+        return answer
+    if question.verb == "help":
+        return replace(answer, text="\n" + "\n".join(USAGE.values()))
+    targets = [question.target] if question.target else list(sheet.context.desired.targets)
+    parts = [_section(question.verb, explain_on(sheet, target)) for target in targets[:MOST]]
+    text = "\n".join(line for part in parts for line in (part.title, *(f"  {line}" for line in part.lines)))
+    return replace(answer, text=f"\n{text}")
 
 
 def _section(verb: str, found: Explanation) -> comments.Section:

@@ -14,7 +14,7 @@ from bot.core.context import Context
 from bot.core.facts import Facts
 from bot.model.desired import Target
 from bot.model.plan import Action, Gate, Held
-from bot.model.state import Answer, Publication, State, TargetState
+from bot.model.state import Answer, Publication, Question, State, TargetState
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Sheet:
     held: list[Held] = field(default_factory=list)
     replies: list[Answer] = field(default_factory=list)
     dues: list[datetime] = field(default_factory=list)
+    question: Question | None = None
+    """What was asked without a merge request."""
     unsafe: dict[str, str] = field(default_factory=dict)
     """By target: why its `ref` cannot be edited safely."""
     starts: int = 0
@@ -49,10 +51,10 @@ class Sheet:
     def publishers(self) -> Mapping[str, tuple[str, ...]]:
         """By channel: the ids of the targets that publish it; one in an invalid file still counts as it last did."""
         found: dict[str, list[str]] = {}
-        for channel, published in self.state.channels.items():
-            for publisher in sorted({publication.target for publication in published}):
-                if self._invalid(publisher):
-                    found.setdefault(channel, []).append(publisher)
+        for record in self.state.targets.values():
+            if record.publish and self._invalid(record.id):
+                for channel in record.publish:
+                    found.setdefault(channel, []).append(record.id)
         for target in self.context.desired.targets.values():
             if target.disable or target.delete:
                 continue
@@ -94,12 +96,15 @@ class Sheet:
         return targets
 
     _copied: bool = False
+    _noted: set[Held] = field(default_factory=set)
 
     def hold(self, subject: str, gate: Gate, text: str, until: datetime | None = None) -> None:
         """Note what is not done, and why."""
         entry = Held(subject, gate, text, until)
-        if entry not in self.held[-20:]:
-            self.held.append(entry)
+        if entry in self._noted:
+            return
+        self._noted.add(entry)
+        self.held.append(entry)
         if until is not None:
             self.due(until)
 

@@ -26,10 +26,15 @@ def decode(data: bytes, where: str) -> State:
                 hint="use the release that wrote it, or a newer one",
             )
         return msgspec.json.decode(data, type=State)
-    except msgspec.DecodeError as error:
+    except msgspec.ValidationError as error:
         raise WrongUsage(
             f"{where}: this is not a statefile of saasbot: {error}",
-            hint="`saasbot state repair` mends what can be mended; a backup may serve",
+            hint="`saasbot state repair` keeps what can be read",
+        ) from error
+    except msgspec.DecodeError as error:
+        raise WrongUsage(
+            f"{where}: this is cut off or no JSON at all: {error}",
+            hint="put the last good copy in its place, or start afresh: remove it and `reconcile --bootstrap adopt`",
         ) from error
 
 

@@ -5,14 +5,13 @@ Two reasons to start the same target give one run with two reasons. No other cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
 from bot.core import diff
-from bot.core.channels import rename as rename_publisher
 from bot.core.follow import cancel, start
 from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding
+from bot.core.renames import adopting, gone
 from bot.core.sheet import Sheet
 from bot.model.desired import OnNewer, Target
 from bot.model.observed import Unreachable
@@ -25,23 +24,19 @@ REMOVED_KEPT = timedelta(days=30)
 
 
 def start_runs(sheet: Sheet) -> None:
-    """Go through all targets: adopt, rename, re-record, start or hold each; then note those that are gone."""
-    renames = _renames(sheet)
+    """Go through all targets: adopt, re-record, start or hold each; then note those that are gone."""
     for target in sheet.context.desired.targets.values():
-        _consider(sheet, target, renames)
+        _consider(sheet, target)
     _hold_invalid(sheet)
-    _removed(sheet, frozenset(renames.values()))
+    _removed(sheet)
 
 
-def _consider(sheet: Sheet, target: Target, renames: Mapping[str, str]) -> None:
+def _consider(sheet: Sheet, target: Target) -> None:
     sha = sheet.facts.sha(target)
     record = sheet.target_state(target.id)
-    if record is None and target.id in renames:
-        record = _rename(sheet, target, renames[target.id])
-    if record is not None and (record.removed_at is not None or record.file != target.file):
-        record = replace(record, removed_at=None, file=target.file)
-        sheet.put_target(record)
-    if record is None and _adopting(sheet):
+    if record is not None:
+        record = _present(sheet, target, record)
+    if record is None and adopting(sheet.context):
         _adopt(sheet, target, sha)
         return
     if target.disable:
@@ -67,8 +62,14 @@ def waits_for(target: Target) -> str:
     return ""
 
 
-def _adopting(sheet: Sheet) -> bool:
-    return sheet.context.state is None and sheet.context.bootstrap != "run"
+def _present(sheet: Sheet, target: Target, record: TargetState) -> TargetState:
+    """The record with where the target is now and what it publishes; nothing starts by that."""
+    now = (None, target.file, target.promotion.publish)
+    if (record.removed_at, record.file, record.publish) == now:
+        return record
+    record = replace(record, removed_at=None, file=target.file, publish=target.promotion.publish)
+    sheet.put_target(record)
+    return record
 
 
 def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
@@ -82,7 +83,8 @@ def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
         config_hash=diff.config_hash(config),
         adopted=True,
         deleted=target.delete,
-        publishers=_publisher_configs(sheet, target, "" if isinstance(sha, Unreachable) else sha),
+        publishers=_adopted_publishers(sheet, target),
+        publish=target.promotion.publish,
     )
     _record(sheet, record, Reason("adopted", _as_found(target, sha)))
 
@@ -103,6 +105,11 @@ def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sh
     if not diff.same_version(record.config_hash):
         record = replace(record, config=config, config_hash=diff.config_hash(config))
         _record(sheet, record, Reason("hash_version", f"recorded again as hash version {diff.HASH_VERSION}"))
+    unseen = _publisher_configs(sheet, target, sha).items() - record.publishers.items()
+    fresh = {publisher: digest for publisher, digest in unseen if publisher not in record.publishers}
+    if fresh:
+        record = replace(record, publishers={**record.publishers, **fresh})
+        sheet.put_target(record)
     if record.adopted and not record.sha:
         record = replace(record, sha=sha)
         _record(sheet, record, Reason("adopted", f"{target.ref} could be read now: {short(sha)}"))
@@ -157,6 +164,15 @@ def _publisher_configs(sheet: Sheet, target: Target, sha: str) -> dict[str, str]
     }
 
 
+def _adopted_publishers(sheet: Sheet, target: Target) -> dict[str, str]:
+    """By publisher: the configuration that it has while everything is taken as it is found."""
+    if not target.promotion.redeploy_on_publisher_config_change:
+        return {}
+    targets = sheet.context.desired.targets
+    found = {publisher for _, publishers in sheet.subscribed(target) for publisher in publishers}
+    return {each: diff.config_hash(diff.canonical(diff.effective(targets[each]))) for each in found if each in targets}
+
+
 def _publisher_config(sheet: Sheet, target: Target, record: TargetState, sha: str) -> list[Reason]:
     now = _publisher_configs(sheet, target, sha)
     changed = sorted(p for p, digest in now.items() if record.publishers.get(p, digest) != digest)
@@ -169,7 +185,7 @@ def _again(sheet: Sheet, target: Target, record: TargetState, config_hash: str, 
     if request is not None:
         return (Reason(request.kind, f"{request.by} asked for it"),)
     run = record.run
-    same = run is not None and (run.sha, run.config_hash) == (sha, config_hash)
+    same = run is not None and run.same_content(sha, config_hash, delete=target.delete)
     if run is None or not same or run.status is not RunStatus.FAILED or run.attempt > target.pipeline.retries:
         return ()
     return (Reason("retry", f"attempt {run.attempt + 1} of {target.pipeline.retries + 1}"),)
@@ -185,7 +201,7 @@ def candidate(sheet: Sheet, target: Target, sha: str, config_hash: str, kinds: f
         occasion=Occasion.REF_CHANGE if moved else Occasion.SAME_REF,
         current=record.sha if record is not None else "",
         config_hash=config_hash,
-        person=True,
+        person=moved,
         asked=target.id in sheet.state.run_requests,
         retry="retry" in kinds,
     )
@@ -207,7 +223,7 @@ def _start_or_hold(
     verdicts = holding(gates(wanted, sheet))
     for verdict in verdicts:
         sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
-    if any(verdict.gate is Gate.RUN_IN_FLIGHT for verdict in verdicts):
+    if [verdict.gate for verdict in verdicts] == [Gate.RUN_IN_FLIGHT]:
         _cancel_older(sheet, target, record, sha, digest)
     if verdicts:
         return
@@ -238,7 +254,8 @@ def _start(
     digest = diff.config_hash(config)
     number = (record.run_number if record is not None else 0) + 1
     last = record.run if record is not None else None
-    again = last is not None and (last.sha, last.config_hash) == (sha, digest) and last.status in ENDED_BADLY
+    same = last is not None and last.same_content(sha, digest, delete=target.delete)
+    again = last is not None and same and last.status in ENDED_BADLY
     run = Run(
         key=diff.run_key(sheet.state.lineage, target.id, digest, sha, number),
         number=number,
@@ -251,6 +268,7 @@ def _start(
         intent_at=sheet.now,
         config_sha=sheet.context.desired.sha or "",
         previous=record.deployed_sha or record.sha if record is not None else "",
+        instance=target.pipeline.instance,
     )
     before = record or TargetState(target.id, target.file, target.ref, "", "", "")
     publishers = {**before.publishers, **_publisher_configs(sheet, target, sha)}
@@ -277,51 +295,11 @@ def _hold_invalid(sheet: Sheet) -> None:
             sheet.hold(f"target:{record.id}", Gate.INVALID, desired.invalid[record.file])
 
 
-def _gone(sheet: Sheet) -> list[TargetState]:
-    """Recorded targets that the config no longer has; those of an invalid file never count."""
-    desired = sheet.context.desired
-    return [
-        record
-        for record in sheet.state.targets.values()
-        if record.id not in desired.targets
-        and record.id not in desired.invalid_targets
-        and record.file not in desired.invalid
-    ]
-
-
-def _removed(sheet: Sheet, renamed: frozenset[str]) -> None:
-    for record in _gone(sheet):
+def _removed(sheet: Sheet) -> None:
+    for record in gone(sheet):
         subject = f"target:{record.id}"
-        if record.id in renamed:
-            continue
         if record.removed_at is None:
             _record(sheet, replace(record, removed_at=sheet.now), Reason("removed", "no longer in the config"))
         elif sheet.now - record.removed_at >= REMOVED_KEPT and not (record.run and record.run.status.in_flight):
             sheet.drop_target(record.id)
             sheet.actions.append(RecordState(subject, (Reason("collected", "removed 30 days ago"),)))
-
-
-def _renames(sheet: Sheet) -> dict[str, str]:
-    """New id -> old id, where namespace and configuration equal those of one removed in the same change."""
-    targets = sheet.context.desired.targets
-    new = [target for target in targets.values() if target.id not in sheet.state.targets]
-    if not new or _adopting(sheet):
-        return {}
-    removed = {record.config_hash: record for record in _gone(sheet) if record.removed_at is None}
-    found: dict[str, str] = {}
-    for target in new:
-        record = removed.pop(diff.config_hash(diff.canonical(diff.effective(target))), None)
-        if record is not None:
-            found[target.id] = record.id
-    return found
-
-
-def _rename(sheet: Sheet, target: Target, old: str) -> TargetState | None:
-    record = sheet.target_state(old)
-    if record is None:
-        return None
-    moved = replace(record, id=target.id, file=target.file)
-    sheet.drop_target(old)
-    sheet.state = replace(sheet.state, channels=rename_publisher(sheet.state.channels, old, target.id))
-    _record(sheet, moved, Reason("renamed", f"was {old}; same namespace and configuration"))
-    return moved

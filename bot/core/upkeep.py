@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bot.core.channels import rename
+from bot.core.renames import renamed
 from bot.errors import WrongUsage
 from bot.model.state import VERSION, State
 
@@ -51,9 +51,7 @@ def move(state: State, old: str, new: str) -> State:
         )
     if name in state.targets:
         raise WrongUsage(f"the statefile has {new} already", hint=f"`saasbot state rm {new}` first, if that is meant")
-    entries = {key: value for key, value in state.targets.items() if key != record.id}
-    entries[name] = replace(record, id=name)
-    return replace(state, targets=entries, channels=rename(state.channels, record.id, name))
+    return renamed(state, record.id, name)
 
 
 def _place(subject: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from bot.model.desired import Instance
+
 VERSION = 1
 """The version of the document that this program writes."""
 
@@ -67,7 +69,13 @@ class Run:
     text: str = ""
     config_sha: str = ""
     previous: str = ""
-    """The sha that was deployed before this run; what `going_back` compares with."""
+    """The sha that was there before this run; what `rollback` goes back to."""
+    instance: Instance | None = None
+    """Where it runs; kept so that it is followed to its end even when its pipeline has left the config."""
+
+    def same_content(self, sha: str, config_hash: str, *, delete: bool) -> bool:
+        """Whether it was a run of exactly this."""
+        return (self.sha, self.config_hash, self.action is RunAction.DELETE) == (sha, config_hash, delete)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class TargetState:
     deleted: bool = False
     removed_at: datetime | None = None
     publishers: Mapping[str, str] = field(default_factory=dict)
+    publish: tuple[str, ...] = ()
+    """The channels that it published when it was last valid: an invalid publisher still has a say there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.pipelines.command import CommandPipelines
+from bot.providers.sources.cached_history import CachedHistories
 from bot.providers.sources.git_history import GitHistories
 from bot.providers.sources.git_refs import GitRefs
 from bot.providers.state.file import file_state
@@ -34,7 +35,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
         forge=forge(config, settings, clock.now),
         pipelines=_Providers(config, settings, environ, cache),
         refs=GitRefs(config),
-        histories=GitHistories(cache.folder, config),
+        histories=CachedHistories(GitHistories(cache.folder, config), cache),
         state=state_store(config, settings),
         clock=clock,
     )
