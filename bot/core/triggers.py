@@ -43,7 +43,9 @@ def _consider(sheet: Sheet, target: Target) -> None:
         return
     if waits_for(target):
         sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, waits_for(target))
-        return
+        if record is None or not record.sha:
+            return
+        sha = record.sha
     if isinstance(sha, Unreachable):
         sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, sha.text)
         return

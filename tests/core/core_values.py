@@ -166,8 +166,8 @@ def state(*found: TargetState, ok: tuple[Publication, ...] = (), **fields: Any) 
 
 
 def desired(*targets: Target, freezes: tuple[Freeze, ...] = (), **fields: Any) -> Desired:
-    """A config with these targets and their apps."""
-    apps = {each.app.name: each.app for each in targets}
+    """A config with these targets and their apps, of which the first one of a name counts."""
+    apps = {each.app.name: each.app for each in reversed(targets)}
     given: dict[str, Any] = {"sha": sha("config"), "apps": apps}
     return Desired(targets={each.id: each for each in targets}, freezes=freezes, **{**given, **fields})
 

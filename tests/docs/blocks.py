@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = re.compile(r"(?:^<!-- exits with (\d+) -->\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d\\:\d\d\\:\d\dZ|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 SHA = re.compile(r"\b[0-9a-f]{40}\b|\b(?=[0-9a-f]*\d)[0-9a-f]{7}\b")
 
 
@@ -76,6 +76,7 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder / ".home"),
+        "TMPDIR": str(folder / ".home"),
         "XDG_CACHE_HOME": str(folder / ".home" / "cache"),
         "USER": "you",
         "LOGNAME": "you",
