@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 ADRS = sorted((DOCS / "adr").glob("*.md"))
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CALL = re.compile(r"\bsaasbot ((?:[a-z]+ ?)+)")
+CALL = re.compile(r"(?<![/@\w-])saasbot ((?:[a-z]+ ?)+)")
 README_LINES = 150
 ADR_LINES = 60
 

@@ -67,9 +67,8 @@ class Judge:
 
     def _compat(self, loaded: yaml.Document, path: str) -> Summary:
         """Return the summary of an app-interface file in our shape; nothing for somebody else's file."""
-        if loaded.value["$schema"] not in compat.KINDS:
-            return NOT_DATA
-        as_written(loaded.value, loaded.text)
+        if loaded.value["$schema"] in compat.KINDS:
+            as_written(loaded.value, loaded.text)
         translated = compat.translate(loaded.value, path)
         if translated is None:
             return NOT_DATA

@@ -144,7 +144,7 @@ class _Builder:
         """Take the next event of the first document."""
         kind = type(event).__name__
         if kind == "AliasEvent":
-            self._place(self._anchors.get(event.anchor) or _node(event))
+            self._place(self._aliased(event))
         elif kind == "ScalarEvent":
             self._place(self._named(event, _node(event, event.value)))
         elif kind in {"MappingStartEvent", "SequenceStartEvent"}:
@@ -155,6 +155,11 @@ class _Builder:
             self._close()
         elif kind == "DocumentEndEvent":
             self.done = True
+
+    def _aliased(self, event: Any) -> Node:
+        """Return the node that an alias stands for; not one that is still open, which would make the tree a circle."""
+        node = self._anchors.get(event.anchor)
+        return _node(event) if node is None or any(node is open_node for open_node, _, _ in self._open) else node
 
     def _named(self, event: Any, node: Node) -> Node:
         if event.anchor:

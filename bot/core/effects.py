@@ -149,12 +149,22 @@ def _on_branch(sheet: Sheet, command: BranchCommand, note: Note, scope: Scope) -
             sheet.state = replace(sheet.state, splits=splits | {record.batch})
             return Done(ok=True, text="cut into one merge request for each file")
         case words.Group():
-            sheet.state = replace(sheet.state, splits=splits - {record.batch})
-            return Done(ok=record.batch in splits, text="joined again" if record.batch in splits else "it was not cut")
+            return _group(sheet, record)
         case words.Ignore():
             return _ignore(sheet, note, record)
         case _:
             assert_never(command)
+
+
+def _group(sheet: Sheet, record: MergeRequestState) -> Done:
+    """Let all parts of a batch be joined again, whether a command or a failed CI had cut them."""
+    parts = [each for each in sheet.state.merge_requests.values() if each.batch == record.batch and not each.merged]
+    for part in parts:
+        remember(sheet, replace(part, asked="group"))
+    whole = frozenset(each for part in parts for each in content(part.edits))
+    kept = tuple(each for each in sheet.state.failed_contents if len(each.content) == 1 or not each.content <= whole)
+    sheet.state = replace(sheet.state, splits=sheet.state.splits - {record.batch}, failed_contents=kept)
+    return Done(ok=True, text=f"joined again, {len(parts)} merge requests so far")
 
 
 def _ignore(sheet: Sheet, note: Note, record: MergeRequestState) -> Done:

@@ -6,22 +6,19 @@ anew, in the same merge request. Nothing is pushed that changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
+from bot.core.drafts import close_branch, open_batch, rebuild
 from bot.core.gates import Candidate, gates, holding
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
 from bot.model.desired import Target
 from bot.model.observed import CiStatus, MergeRequestStatus
 from bot.model.plan import (
-    CloseMergeRequest,
-    Commit,
     Gate,
     MergeMergeRequest,
-    OpenMergeRequest,
     RecordState,
     RegenerateMergeRequest,
     SplitMergeRequest,
@@ -29,7 +26,6 @@ from bot.model.plan import (
     Verdict,
 )
 from bot.model.state import Edit, MergeRequestState, Reason, Veto
-from bot.render import comments
 from bot.render.words import short
 from bot.render.yaml_edit import ScalarEdit, edit
 from bot.settings import Merge, Regenerate
@@ -46,14 +42,6 @@ LOCKED = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """The final bytes of a batch, and the edits that could not be made safely."""
-
-    files: dict[str, bytes]
-    edits: tuple[Edit, ...]
-
-
 def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
     """Do all that is due on the bot's merge requests; returns those that were open before."""
     _note_ended(sheet)
@@ -68,7 +56,7 @@ def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
         _tend(sheet, open_branch, batches.get(open_branch.name), due)
     for batch in batches.values():
         if batch.branch not in by_branch:
-            _open(sheet, batch)
+            open_batch(sheet, batch)
     return branches
 
 
@@ -154,14 +142,22 @@ def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...
     found: dict[str, Batch] = {}
     for key, edits in sorted(groups.items()):
         own = [b for b in branches if b.record.batch == key]
-        before = {b.record.part: b.files for b in own if b.lock is Lock.NONE and key not in sheet.state.splits}
+        split = key in sheet.state.splits
+        before = {b.record.part: _kept_files(b, split=split) for b in own if b.lock is Lock.NONE}
         taken = frozenset(b.record.part for b in own if b.lock is not Lock.NONE)
-        size = 1 if key in sheet.state.splits else settings.max_batch
+        size = 1 if split else settings.max_batch
         result = cut(key, edits, before, failed, size, taken)
         found.update((batch.branch, batch) for batch in result.batches)
         for each in result.waiting:
             sheet.hold(f"target:{each.target}", Gate.FAILED, "waits for the other half of a batch whose CI failed")
     return found
+
+
+def _kept_files(open_branch: Branch, *, split: bool) -> frozenset[str]:
+    """The files that an open merge request keeps: all, but one where a command cut it, none where one joins it."""
+    if open_branch.record.asked == "group":
+        return frozenset()
+    return frozenset(sorted(open_branch.files)[:1]) if split else open_branch.files
 
 
 def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset[str]) -> None:
@@ -170,17 +166,17 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset
     targets = sheet.context.desired.targets
     left = tuple(e for e in open_branch.edits if e.target not in targets or targets[e.target].ref != e.new)
     if not open_branch.merge_request.head_sha:
-        _close(sheet, open_branch, "withdrawn", "its branch is gone; what is still due comes in a new one")
+        close_branch(sheet, open_branch, "withdrawn", "its branch is gone; what is still due comes in a new one")
     elif open_branch.record.asked == "close":
-        _close(sheet, open_branch, "ignored", "a command said to ignore it")
+        close_branch(sheet, open_branch, "ignored", "a command said to ignore it")
     elif not left and open_branch.lock is not Lock.HUMAN_COMMIT:
-        _close(sheet, open_branch, "done", "all of it is on the base already")
-    elif open_branch.record.asked:
+        close_branch(sheet, open_branch, "done", "all of it is on the base already")
+    elif open_branch.record.asked in ("keep", "discard"):
         _carry_out_regenerate(sheet, open_branch, left)
     elif open_branch.lock is not Lock.NONE:
         _tend_locked(sheet, open_branch, left, due)
     elif batch is None:
-        _close(sheet, open_branch, "withdrawn", "nothing in it is wanted any more")
+        close_branch(sheet, open_branch, "withdrawn", "nothing in it is wanted any more")
     else:
         _tend_free(sheet, open_branch, batch)
 
@@ -190,7 +186,7 @@ def _carry_out_regenerate(sheet: Sheet, open_branch: Branch, left: tuple[Edit, .
     if not left:
         remember(sheet, replace(open_branch.record, asked=""))
         return
-    _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "a command asked for it", keep=keep)
+    rebuild(sheet, open_branch, left, RegenerateMergeRequest, "a command asked for it", keep=keep)
 
 
 def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due: frozenset[str]) -> None:
@@ -201,7 +197,7 @@ def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due:
     if not waits or due != content(left):
         sheet.hold(open_branch.subject, gate, text.format(by=by, reason=why))
     if open_branch.lock is Lock.APPROVED and open_branch.merge_request.has_conflicts:
-        _rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
+        rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
         return
     if open_branch.lock is Lock.APPROVED:
         _merge(sheet, open_branch)
@@ -212,19 +208,21 @@ def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
     merge_request = open_branch.merge_request
     behind = open_branch.record.base != sheet.context.observed.base
     if due < present and content(open_branch.edits) in {f.content for f in sheet.state.failed_contents}:
-        _rebuild(
+        rebuild(
             sheet, open_branch, batch.edits, SplitMergeRequest, f"its CI failed: cut to {len(due)} of {len(present)}"
         )
     elif due < present and batch.key in sheet.state.splits:
-        _rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, "a command asked to cut the batch")
+        rebuild(sheet, open_branch, batch.edits, SplitMergeRequest, "a command asked to cut the batch")
     elif due != present:
-        _rebuild(sheet, open_branch, batch.edits, UpdateMergeRequest, _difference(open_branch.edits, batch.edits))
+        rebuild(sheet, open_branch, batch.edits, UpdateMergeRequest, _difference(open_branch.edits, batch.edits))
     elif merge_request.has_conflicts:
         reason = "the base moved and the branch conflicts"
-        _rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, reason)
+        rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, reason)
     elif behind and sheet.context.settings.promotions.regenerate is Regenerate.BEHIND:
-        _rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, "the base moved")
+        rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, "the base moved")
     else:
+        if open_branch.record.asked:
+            remember(sheet, replace(open_branch.record, asked=""))
         _merge(sheet, open_branch)
 
 
@@ -239,130 +237,6 @@ def _difference(old: tuple[Edit, ...], new: tuple[Edit, ...]) -> str:
     words = [*moved[:5], *(f"{target} taken out" for target in gone[:5])]
     more = len(moved) + len(gone) - len(words)
     return "; ".join(words) + (f"; and {more} more" if more > 0 else "")
-
-
-def _build(sheet: Sheet, edits: Iterable[Edit]) -> Built | None:
-    """The bytes of all files with these edits, on the present base; None while a file is yet to be read."""
-    targets = sheet.context.desired.targets
-    by_file: dict[str, list[Edit]] = {}
-    for each in edits:
-        target = targets.get(each.target)
-        if target is not None and target.ref != each.new:
-            by_file.setdefault(target.file, []).append(replace(each, file=target.file, old=target.ref))
-    files: dict[str, bytes] = {}
-    made: list[Edit] = []
-    for file, own in sorted(by_file.items()):
-        blob = sheet.facts.blob(file)
-        if blob is None:
-            return None
-        by_pointer = {targets[each.target].pointer: each for each in own}
-        edited = edit(blob, tuple(ScalarEdit(pointer, e.old, e.new) for pointer, e in by_pointer.items()))
-        refused = {each.pointer: each.reason for each in edited.unsafe}
-        for pointer, reason in refused.items():
-            sheet.hold(f"target:{by_pointer[pointer].target}", Gate.UNSAFE_EDIT, f"{file}: {reason}")
-        made += [each for pointer, each in by_pointer.items() if pointer not in refused]
-        if edited.content != blob:
-            files[file] = edited.content
-    return Built(files, tuple(sorted(made, key=lambda each: (each.file, each.target))))
-
-
-def _rebuild(
-    sheet: Sheet,
-    open_branch: Branch,
-    edits: tuple[Edit, ...],
-    kind: type[UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest],
-    why: str,
-    *,
-    keep: bool = False,
-) -> None:
-    """Build the branch anew from the present base, in the same merge request."""
-    built = _build(sheet, edits)
-    if built is None or not built.edits:
-        return
-    record = open_branch.record
-    text = comments.title_and_description(built.edits, record.batch, rollback=_rolls_back(sheet, built.edits))
-    commit = Commit(
-        branch=open_branch.name,
-        parent=sheet.context.observed.base,
-        message=text.commit_message,
-        files=built.files,
-        expected_head=open_branch.merge_request.head_sha,
-        keep=open_branch.merge_request.head_sha if keep else "",
-    )
-    tag = {UpdateMergeRequest: "newer", RegenerateMergeRequest: "regenerate", SplitMergeRequest: "split"}[kind]
-    sheet.actions.append(
-        kind(
-            subject=open_branch.subject,
-            iid=open_branch.merge_request.iid,
-            batch=record.batch,
-            part=record.part,
-            commit=commit,
-            title=text.title,
-            description=text.description,
-            edits=built.edits,
-            reasons=(Reason(tag, why),),
-        )
-    )
-
-
-def _open(sheet: Sheet, batch: Batch) -> None:
-    limit = sheet.context.settings.promotions.max_open
-    if sheet.opened >= limit:
-        for each in batch.edits:
-            many = f"{sheet.opened} merge requests are open (promotions.maxOpen {limit})"
-            sheet.hold(f"target:{each.target}", Gate.BUDGET, many)
-        return
-    built = _build(sheet, batch.edits)
-    if built is None or not built.edits:
-        return
-    sheet.opened += 1
-    text = comments.title_and_description(built.edits, batch.key, rollback=_rolls_back(sheet, built.edits))
-    sheet.actions.append(
-        OpenMergeRequest(
-            subject=f"merge-request:{batch.branch}",
-            batch=batch.key,
-            part=batch.part,
-            commit=Commit(
-                batch.branch,
-                sheet.context.observed.base,
-                text.commit_message,
-                built.files,
-                expected_head=sheet.facts.branch_head(batch.branch),
-            ),
-            title=text.title,
-            description=text.description,
-            labels=("saasbot",),
-            edits=built.edits,
-            reasons=tuple(_why(sheet, each) for each in built.edits[:20]),
-        )
-    )
-
-
-def _rolls_back(sheet: Sheet, edits: tuple[Edit, ...]) -> bool:
-    """Whether every edit is a rollback that somebody asked for."""
-    requests = (sheet.state.requests.get(each.target) for each in edits)
-    return all(request is not None and request.rollback for request in requests)
-
-
-def _why(sheet: Sheet, each: Edit) -> Reason:
-    request = sheet.state.requests.get(each.target)
-    move = f"{each.target} {short(each.old)} -> {short(each.new)}"
-    if request is not None:
-        return Reason("rollback" if request.rollback else "promote", f"{move}, asked for by {request.by}")
-    return Reason("promotion", f"{move}, published and past every gate")
-
-
-def _close(sheet: Sheet, open_branch: Branch, kind: str, why: str) -> None:
-    sheet.opened -= 1
-    sheet.actions.append(
-        CloseMergeRequest(
-            subject=open_branch.subject,
-            iid=open_branch.merge_request.iid,
-            branch=open_branch.name,
-            comment=comments.closing_comment(kind, why),
-            reasons=(Reason(kind, why),),
-        )
-    )
 
 
 def _merge(sheet: Sheet, open_branch: Branch) -> None:

@@ -170,7 +170,7 @@ class MergeRequestState:
     opened_at: datetime | None = None
     changed_at: datetime | None = None
     asked: str = ""
-    """`keep` or `discard` while a `regenerate` command waits to be carried out."""
+    """What a command asked for and was not carried out yet: `keep` or `discard` (regenerate), `group`, `close`."""
     merged: bool = False
     """Whether it was merged; it is kept until the runs that it led to have ended and been reported."""
     forgiven: str = ""

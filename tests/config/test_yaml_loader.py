@@ -104,6 +104,18 @@ def test_positions_of_what_cannot_be_read_are_the_beginning(content: bytes) -> N
     assert source_text(content, ("x",)) == ""
 
 
+def test_an_alias_of_what_it_stands_in_makes_no_circle() -> None:
+    content = b"a: &a\n  <<: [*a, *a]\n  b: &b [*b]\n"
+    assert position(content, ("a", "b", 0, 0, "c")) == (3, 10)
+    assert position(content, ("a", "nothing")) == (1, 4)
+
+
+def test_duplicate_keys_are_named_once_however_often_an_alias_repeats_them() -> None:
+    faults = load(b"a: &a {b: 1, b: 2}\nc: [*a, *a]\nd: {? [x] : 1}\n")
+    assert isinstance(faults, tuple)
+    assert [(fault.line, fault.column) for fault in faults] == [(1, 14)]
+
+
 def test_an_alias_without_its_anchor_is_no_error_of_ours() -> None:
     assert position(b"a: *b\n", ("a",)) in {(1, 1), (1, 4)}
 

@@ -121,6 +121,7 @@ def record(given: Target, at: str = "", run: Run | None = None, **fields: Any) -
         "run_number": run.number if run is not None else 0,
         "run": run,
         "deployed_sha": found,
+        "publish": given.promotion.publish,
     }
     return TargetState(**{**known, **fields})
 
