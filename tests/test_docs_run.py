@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from docs.blocks import Block, missing, pattern, run, shell_blocks
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,9 @@ from bot.errors import WrongUsage
 @click.command(help="Show every reason and gate of one target, with the next time it may move.")
 @click.argument("target")
 @click.option("--as-of", callback=moment, metavar="TIME", help="Answer for this RFC 3339 time instead of now.")
-@click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How it is printed."
+)
 @click.pass_obj
 def explain(session: Session, target: str, as_of: datetime | None, fmt: str) -> None:
     """Print the explanation."""

@@ -9,7 +9,9 @@ from bot.cli.session import Session
 
 
 @click.command(help="Draw the promotion graph of the working tree.")
-@click.option("--format", "fmt", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True, help="The language."
+)
 @click.pass_obj
 def graph(session: Session, fmt: str) -> None:
     """Print the graph."""

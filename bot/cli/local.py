@@ -31,7 +31,9 @@ def run() -> None:
 
 
 AS = click.option("--as", "user", metavar="USER", default=getpass.getuser, show_default="you", help="Who does it.")
-FORMAT = click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+FORMAT = click.option(
+    "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How it is printed."
+)
 
 
 def people(session: Session) -> Any:

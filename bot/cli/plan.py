@@ -15,7 +15,14 @@ from bot.model.plan import Report
 
 @click.command(help="Show what a reconcile of the working tree would do, and what is held and why.")
 @click.option("--target", "targets", multiple=True, metavar="ID", help="Only what concerns this target; repeatable.")
-@click.option("--format", "fmt", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option(
+    "--format",
+    "fmt",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How it is printed.",
+)
 @click.option("--save-context", type=click.File("wb"), metavar="FILE", help="Keep all that the decision was made from.")
 @click.pass_obj
 def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: BinaryIO | None) -> None:

@@ -28,7 +28,9 @@ LONGEST_NAP = timedelta(minutes=1)
 @click.option("--for", "at_most", metavar="TIME", help="Stop after this long, e.g. 10m; a pass at hand is finished.")
 @click.option("--watch", is_flag=True, help="Make passes for ever, sleeping until the next due time.")
 @click.option("--bootstrap", type=click.Choice(["adopt", "run"]), help="Without a statefile: record all, or run all.")
-@click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How it is printed."
+)
 @click.pass_obj
 def reconcile(
     session: Session, until_idle: bool, at_most: str | None, watch: bool, bootstrap: str | None, fmt: str

@@ -8,7 +8,9 @@ from bot.cli.session import Session
 
 
 @click.command(help="Show what runs where, what is promoted, and what is stuck, from the branch's config.")
-@click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How it is printed."
+)
 @click.pass_obj
 def status(session: Session, fmt: str) -> None:
     """Print the overview."""

@@ -16,7 +16,9 @@ FORMATS = ["text", "json", "github", "codequality", "sarif", "junit"]
 
 
 @click.command(help="Check the config repository; every finding in one go, with file, line, column, rule and hint.")
-@click.option("--format", "fmt", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--format", "fmt", type=click.Choice(FORMATS), default="text", show_default=True, help="How it is printed."
+)
 @click.pass_obj
 def validate(session: Session, fmt: str) -> None:
     """Print the findings; exit 1 if one is an error."""

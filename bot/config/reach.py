@@ -55,11 +55,9 @@ class _Errors:
         if path not in self._texts:
             self._texts[path] = ""  # a file that refers to itself has been found mistyped already
             summary = self._repository.summaries.get(path)
-            if summary is None:
-                self._texts[path] = f"{path} is not there"
-            elif summary.kind != "saas-file":
-                behind = (self.behind(reference.path) for reference in summary.references)
-                self._texts[path] = next(filter(None, behind), "")
+            references = summary.references if summary and summary.kind != "saas-file" else ()
+            behind = (self.behind(reference.path) for reference in references)
+            self._texts[path] = next(filter(None, behind), "")
         return self._texts[path]
 
 

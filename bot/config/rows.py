@@ -88,14 +88,12 @@ def _of_targets(doc: dict[str, Any]) -> Iterator[Reference]:
 
 def _instances(target: dict[str, Any]) -> Iterator[tuple[Pointer, str]]:
     """Yield the paths of the instances that a target's upstream and images name, with their places in the target."""
-    if "upstream" in target:
-        path = path_of(mapping_of(target["upstream"]).get("instance"))
+    named: list[tuple[Pointer, dict[str, Any]]] = [(("upstream",), mapping_of(target.get("upstream")))]
+    named += [(("images", index), image) for index, image in maps(target.get("images"))]
+    for pointer, holder in named:
+        path = path_of(holder.get("instance"))
         if path:
-            yield ("upstream",), path
-    for index, image in maps(target.get("images")):
-        path = path_of(image.get("instance"))
-        if path:
-            yield ("images", index), path
+            yield pointer, path
 
 
 def _is_command(value: Any) -> bool:

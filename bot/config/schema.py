@@ -76,14 +76,10 @@ class Schemas:
             case "required":
                 key = details["property"]
                 yield Issue("missing-key", pointer, f"`{key}` is missing", self._addition(kind, path[:-1], key))
-            case "dependentRequired":
-                yield Issue("missing-key", pointer, error.message)
             case "type":
                 expected = " or ".join(_TYPES.get(name, name) for name in details["types"])
                 message = f"expected {expected}, found {_found(pointer, error.instance)}"
                 yield Issue("wrong-type", pointer, message, self._meaning(kind, path[:-1]))
-            case "anyOf" | "oneOf":
-                yield from self._explained(kind, min(details["context"], key=len, default=()))
             case "pattern" if pointer[-1:] == ("$ref",) and not error.instance.startswith("/"):
                 message = f"{shown(error.instance)} is not a path from the data folder"
                 yield Issue("ref-outside", pointer, message, "begin with a slash, for example `/pipelines/deploy.yml`")
@@ -191,8 +187,5 @@ def _last(pointer: Pointer) -> str:
 def _at(schema: Any, path: list[str | int]) -> dict[str, Any]:
     """Return the subschema at a path of the schema; empty where there is none."""
     for part in path:
-        if isinstance(schema, list):
-            schema = schema[int(part)]
-        elif isinstance(schema, dict):
-            schema = schema.get(str(part), {})
+        schema = schema[int(part)] if isinstance(schema, list) else schema.get(str(part), {})
     return schema if isinstance(schema, dict) else {}

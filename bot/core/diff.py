@@ -74,7 +74,9 @@ def words(old: str, new: str, limit: int = 5) -> str:
     """A difference of two canonical configurations in words; deepdiff is loaded only here, where one was found."""
     from deepdiff import DeepDiff  # noqa: PLC0415 - 126 ms to import, needed for changed targets only
 
-    tree = DeepDiff(json.loads(old) if old else {}, json.loads(new), ignore_order=False, view="tree")
+    tree = DeepDiff(
+        json.loads(old) if old else {}, json.loads(new), ignore_order=False, threshold_to_diff_deeper=0, view="tree"
+    )
     sentences = sorted(_sentence(kind, item) for kind, items in tree.items() for item in items)
     shown = "; ".join(sentences[:limit])
     return shown if len(sentences) <= limit else f"{shown}; and {len(sentences) - limit} more"

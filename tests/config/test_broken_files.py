@@ -316,6 +316,34 @@ CASES = [
         [f"{FREEZE}:6:10 error unreachable-window"],
         id="a freeze without windows",
     ),
+    pytest.param(
+        [(SAAS, "      - orders-stage-ok\n", "      - orders-stage-ok\n      - 1\n")],
+        [f"{SAAS}:28:9 error wrong-type"],
+        id="a channel that is a number",
+    ),
+    pytest.param(
+        [(SAAS, "      auto: true\n", "      auto: true\n      promotionData: [{channel: x, data: [{a: .inf}]}]\n")],
+        [f"{SAAS}:26:47 error bad-value"],
+        id="promotion data that JSON has no word for",
+    ),
+    pytest.param(
+        [(SAAS, ', tag: "{sha7}"', ""), (SAAS, "  targets:\n", "  targets:\n  - text\n")],
+        [f"{SAAS}:13:5 error wrong-type", f"{SAAS}:18:14 error missing-key"],
+        id="a target that is a text and an image without tag",
+    ),
+    pytest.param(
+        [(SAAS, "  targets:\n", "  targets: &t\n"), (SAAS, "- name: web\n", "- &web\n  name: web\n")],
+        [],
+        id="anchors that nobody uses",
+    ),
+    pytest.param(
+        [(SAAS, "/services/orders/stage.yml", "/x/.././services//orders/stage.yml")],
+        [],
+        id="a path with detours that stays inside",
+    ),
+    pytest.param(
+        [(APP, "owners: [alice]\n", f"name: again\n{BOMB}")], [f"{APP}:6:9 error alias-bomb"], id="a bomb twice"
+    ),
     pytest.param([(SETTINGS, "", "- 1\n")], [f"{SETTINGS}:1:1 error wrong-type"], id="settings that are a list"),
     pytest.param(
         [("sub/saasbot.yml", "", VALID[SETTINGS])],

@@ -249,3 +249,21 @@ def test_dangling_references_get_advice_only_so_often() -> None:
     hints = [item.hint for item in result.findings]
     assert hints.count("did you mean `/services/orders/stage.yml`?") == 20
     assert len(hints) == 30
+
+
+def test_three_targets_with_one_id_are_each_named_once() -> None:
+    twice = "".join("  - {name: stage, namespace: {$ref: /services/orders/stage.yml}, ref: main}\n" for _ in range(2))
+    result = loaded({**VALID, SAAS: VALID[SAAS] + twice})
+    assert [item.rule for item in result.findings] == ["duplicate-id"] * 3
+
+
+def test_channels_that_meet_again_are_no_circle() -> None:
+    def target(name: str, subscribe: str, publish: str) -> str:
+        promotion = f"promotion: {{subscribe: [{subscribe}], publish: [{publish}]}}"
+        return f"  - {{name: {name}, namespace: {{$ref: /services/orders/stage.yml}}, ref: {SHA}, {promotion}}}\n"
+
+    ok = "orders-stage-ok"
+    diamond = target("l", ok, "left, right") + target("m", "left", "last") + target("r", "right", "last")
+    result = loaded({**VALID, SAAS: VALID[SAAS] + diamond})
+    assert result.findings == ()
+    assert len(result.desired.targets) == 5

@@ -110,6 +110,12 @@ def test_an_alias_of_what_it_stands_in_makes_no_circle() -> None:
     assert position(content, ("a", "nothing")) == (1, 4)
 
 
+def test_merges_are_followed_only_so_far() -> None:
+    chain = "a0: &a0 {k: 1}\n" + "".join(f"a{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 80))
+    assert position(chain.encode(), ("a60", "k")) == (1, 13)
+    assert position(chain.encode(), ("a79", "k")) == (80, 6)
+
+
 def test_duplicate_keys_are_named_once_however_often_an_alias_repeats_them() -> None:
     faults = load(b"a: &a {b: 1, b: 2}\nc: [*a, *a]\nd: {? [x] : 1}\n")
     assert isinstance(faults, tuple)
