@@ -12,6 +12,8 @@ import click
 import pytest
 
 from bot.cli import saasbot
+from bot.core.gates import NEVER_OVERRIDDEN, REF_GATES
+from bot.core.phrases import USAGE
 from bot.model.plan import Gate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,10 +115,31 @@ def test_pages_name_only_commands_that_exist(page: Path) -> None:
     assert {call for call in called if call.split()[0] not in COMMANDS} == set()
 
 
-def test_every_gate_is_explained() -> None:
-    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    rows = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
-    assert {gate.value for gate in Gate} - set(re.findall(r"`([^`]+)`", rows)) == set()
+def first_cells(page: str) -> set[str]:
+    """What stands as code in the first column of a page's tables."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return {
+        code
+        for line in text.splitlines()
+        if line.startswith("| `")
+        for code in re.findall(r"`([^`]+)`", line.split("|")[1])
+    }
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "gates.md"])
+def test_every_gate_is_explained(page: str) -> None:
+    assert {gate.value for gate in Gate} - first_cells(page) == set()
+
+
+def test_gates_say_rightly_who_can_be_overridden() -> None:
+    text = (DOCS / "gates.md").read_text(encoding="utf-8")
+    said = {found[1]: found[2] for found in re.finditer(r"^\| `(\w+)` \|.*\| (yes|no) \|$", text, re.MULTILINE)}
+    assert said == {gate.value: "no" if gate in NEVER_OVERRIDDEN else "yes" for gate in REF_GATES}
+
+
+def test_every_comment_command_is_explained() -> None:
+    words = {code.split()[0] for code in first_cells("merge-requests.md")}
+    assert set(USAGE) - words == set()
 
 
 @pytest.mark.parametrize("page", ADRS, ids=name)

@@ -108,30 +108,67 @@ def cut(
     """Cut one group's edits into batches.
 
     `before` maps each open part to its files, which it keeps; `failed` are contents that must not be tried again
-    together; the part numbers in `taken` belong to merge requests that must not be touched now.
+    together; the part numbers in `taken` belong to merge requests that must not be touched now. What failed by itself
+    stays by itself: it must not spoil what comes after it.
     """
-    by_file: dict[str, list[Edit]] = {}
-    for edit in sorted(edits, key=lambda e: (e.file, e.target)):
-        by_file.setdefault(edit.file, []).append(edit)
-    parts = {part: [file for file in sorted(files) if file in by_file] for part, files in before.items()}
+    failed = tuple(failed)
+    by_file, waiting = _by_file(edits, failed)
+    alone = frozenset(file for file, own in by_file.items() if _failed_alone(own[0], failed))
+    parts = _placed(by_file, alone, before)
     placed = {file for files in parts.values() for file in files}
     for file in by_file:
         if file not in placed:
-            parts.setdefault(_room(parts, max_batch, taken), []).append(file)
+            parts.setdefault(_room(parts, alone, 1 if file in alone else max_batch, taken), []).append(file)
     whole = {part: [edit for file in files for edit in by_file[file]] for part, files in parts.items()}
-    return _bisect(key, whole, tuple(failed), taken)
+    return _bisect(key, whole, failed, taken, waiting)
 
 
-def _room(parts: Mapping[int, list[str]], max_batch: int, taken: frozenset[int]) -> int:
+def _by_file(edits: Iterable[Edit], failed: tuple[frozenset[str], ...]) -> tuple[dict[str, list[Edit]], list[Edit]]:
+    """Edits by file; one that failed by itself waits where its file has a better one."""
+    found: dict[str, list[Edit]] = {}
+    for edit in sorted(edits, key=lambda e: (e.file, e.target)):
+        found.setdefault(edit.file, []).append(edit)
+    waiting: list[Edit] = []
+    for file, own in found.items():
+        good = [edit for edit in own if not _failed_alone(edit, failed)]
+        kept = good or own[:1]
+        waiting += [edit for edit in own if edit not in kept]
+        found[file] = kept
+    return found, waiting
+
+
+def _failed_alone(edit: Edit, failed: tuple[frozenset[str], ...]) -> bool:
+    return content((edit,)) in failed
+
+
+def _placed(
+    by_file: Mapping[str, list[Edit]], alone: frozenset[str], before: Mapping[int, frozenset[str]]
+) -> dict[int, list[str]]:
+    """The files that open parts keep; a file that stays by itself keeps its part only where it is by itself."""
+    parts: dict[int, list[str]] = {}
+    for part, files in before.items():
+        known = [file for file in sorted(files) if file in by_file]
+        good = [file for file in known if file not in alone]
+        parts[part] = good or known[:1]
+    return parts
+
+
+def _room(parts: Mapping[int, list[str]], alone: frozenset[str], most: int, taken: frozenset[int]) -> int:
+    """The first part with room for one more file."""
     part = 1
-    while part in taken or len(parts.get(part, ())) >= max_batch:
+    while part in taken or len(parts.get(part, ())) >= most or alone & frozenset(parts.get(part, ())):
         part += 1
     return part
 
 
-def _bisect(key: str, parts: dict[int, list[Edit]], failed: tuple[frozenset[str], ...], taken: frozenset[int]) -> Cut:
+def _bisect(
+    key: str,
+    parts: dict[int, list[Edit]],
+    failed: tuple[frozenset[str], ...],
+    taken: frozenset[int],
+    waiting: list[Edit],
+) -> Cut:
     """Halve every part that contains a failed content of more than one edit, until none does."""
-    waiting: list[Edit] = []
     todo = sorted(part for part, edits in parts.items() if edits)
     while todo:
         part = todo.pop()

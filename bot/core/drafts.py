@@ -145,8 +145,13 @@ def _build(sheet: Sheet, edits: Iterable[Edit]) -> Built | None:
 
 def _rolls_back(sheet: Sheet, edits: tuple[Edit, ...]) -> bool:
     """Whether every edit is a rollback that somebody asked for."""
-    requests = (sheet.state.requests.get(each.target) for each in edits)
-    return all(request is not None and request.rollback for request in requests)
+    return all(is_rollback(sheet, each) for each in edits)
+
+
+def is_rollback(sheet: Sheet, each: Edit) -> bool:
+    """Whether somebody asked for this edit by `rollback`."""
+    request = sheet.state.requests.get(each.target)
+    return request is not None and request.rollback and request.sha == each.new
 
 
 def _why(sheet: Sheet, each: Edit) -> Reason:

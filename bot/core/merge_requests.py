@@ -6,11 +6,12 @@ anew, in the same merge request. Nothing is pushed that changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
-from bot.core.drafts import close_branch, open_batch, rebuild
+from bot.core.drafts import close_branch, is_rollback, open_batch, rebuild
 from bot.core.gates import Candidate, gates, holding
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
@@ -136,9 +137,10 @@ def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...
     locked = frozenset(file for each in branches if each.lock is not Lock.NONE for file in each.files)
     failed = tuple(each.content for each in sheet.state.failed_contents)
     groups: dict[str, list[Edit]] = {}
-    for each in wanted:
+    for each in _after_rollbacks(sheet, wanted):
         if each.file not in locked:
-            groups.setdefault(keys[each.file], []).append(each)
+            key = keys[each.file]
+            groups.setdefault(f"rollback/{key}" if is_rollback(sheet, each) else key, []).append(each)
     found: dict[str, Batch] = {}
     for key, edits in sorted(groups.items()):
         own = [b for b in branches if b.record.batch == key]
@@ -151,6 +153,16 @@ def _batches(sheet: Sheet, branches: tuple[Branch, ...], wanted: tuple[Edit, ...
         for each in result.waiting:
             sheet.hold(f"target:{each.target}", Gate.FAILED, "waits for the other half of a batch whose CI failed")
     return found
+
+
+def _after_rollbacks(sheet: Sheet, wanted: tuple[Edit, ...]) -> Iterable[Edit]:
+    """Leave a file to its rollback: it must not wait for, or bring along, a promotion of a neighbour."""
+    files = frozenset(each.file for each in wanted if is_rollback(sheet, each))
+    for each in wanted:
+        if each.file not in files or is_rollback(sheet, each):
+            yield each
+        else:
+            sheet.hold(f"target:{each.target}", Gate.HOLD, f"follows after the rollback in {each.file}")
 
 
 def _kept_files(open_branch: Branch, *, split: bool) -> frozenset[str]:

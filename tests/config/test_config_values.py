@@ -89,7 +89,7 @@ def test_a_window_with_an_unreadable_part_is_none() -> None:
 
 
 def test_values_in_words() -> None:
-    values = [{}, [], None, "a" * 99, True, {1}, 5]
+    values: list[object] = [{}, [], None, "a" * 99, True, {1}, 5]
     words = ["a mapping", "a list", "nothing", f'"{"a" * 80}"', "true", "a set", "the number 5"]
     assert [shown(value) for value in values] == words
     assert [is_plain(value) for value in (1, 2**63, 1.5, float("nan"), None, "x", {1})] == [
