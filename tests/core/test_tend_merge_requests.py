@@ -27,6 +27,7 @@ from core_values import (
     prod,
     published,
     record,
+    records,
     settings,
     sha,
     stage,
@@ -187,7 +188,7 @@ def test_a_moved_base_regenerates_where_asked(policy: Regenerate, count: int) ->
 
 
 def test_what_is_on_the_base_is_closed_as_done() -> None:
-    plan = opened(targets=(prod(ref=B),), recorded={"targets": {PROD: record(prod(ref=B))}})
+    plan = opened(targets=(prod(ref=B),), recorded={"targets": records(record(prod(ref=B)), record(stage()))})
     (action,) = of_kind(plan, CloseMergeRequest)
     assert action.reasons[0].kind == "done"
     assert kinds(plan)[0] == "CloseMergeRequest"
@@ -321,7 +322,7 @@ def test_regenerate_of_nothing_left_is_forgotten() -> None:
         BranchDiff(sha("base"), (change,)),
         known_as={"asked": "keep"},
         targets=(prod(ref=B),),
-        recorded={"targets": {PROD: record(prod(ref=B))}},
+        recorded={"targets": records(record(prod(ref=B)), record(stage()))},
     )
     assert kinds(plan) == []
     assert plan.record is not None
