@@ -124,10 +124,7 @@ def states(draw: st.DrawFn, targets: list[Target]) -> State | None:
     if draw(rarely):
         known.append(record(prod("svc/web/gone"), removed_at=NOW - timedelta(days=draw(st.integers(0, 40)))))
     ok = tuple(
-        published(by, what, draw(st.integers(0, 40)) * HOUR)
-        for by in STAGES
-        for what in SHAS
-        if draw(st.booleans())
+        published(by, what, draw(st.integers(0, 40)) * HOUR) for by in STAGES for what in SHAS if draw(st.booleans())
     )
     whom = st.sampled_from(PRODS)
     return state(

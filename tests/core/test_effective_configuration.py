@@ -102,7 +102,12 @@ def test_a_configuration_without_its_ref() -> None:
 
 def test_every_intent_has_a_key_of_its_own() -> None:
     intent = ("lineage", "a/b/c", "1:x", sha("a"))
-    others = {("other", *intent[1:]), (*intent[:1], "d", *intent[2:]), (*intent[:2], "1:y", intent[3]), (*intent[:3], "b")}
+    others = {
+        ("other", *intent[1:]),
+        (*intent[:1], "d", *intent[2:]),
+        (*intent[:2], "1:y", intent[3]),
+        (*intent[:3], "b"),
+    }
     keys = {run_key(*each, 1) for each in {intent, *others}} | {run_key(*intent, 2)}
     assert len(keys) == 6
     assert run_key(*intent, 1) in keys
@@ -135,4 +140,4 @@ def test_a_first_configuration_is_all_new() -> None:
 def test_a_change_of_the_whole_has_a_name() -> None:
     assert words("[]", "{}") == "configuration: [] -> {}"
     assert canonical(NOW) == '"2026-01-14 12:00:00+00:00"'
-    assert OTHER_NAMESPACE == TARGET.namespace
+    assert TARGET.namespace == OTHER_NAMESPACE

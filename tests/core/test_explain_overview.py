@@ -45,7 +45,9 @@ def test_explain_tells_reasons_and_gates_of_the_next_start() -> None:
 
 def test_explain_tells_the_next_version_and_when_it_may_move() -> None:
     given = prod(soak=9 * HOUR)
-    full, plan = deliberated(context(given, stage(), recorded=state(record(given), record(stage()), ok=(published(STAGE, B),))))
+    full, plan = deliberated(
+        context(given, stage(), recorded=state(record(given), record(stage()), ok=(published(STAGE, B),)))
+    )
     found = explain(full, PROD)
     assert (found.promoted_sha, found.next_time) == (B, NOW + 8 * HOUR)
     assert plan.next_due == found.next_time, "the plan knows the same time"

@@ -100,9 +100,7 @@ def test_what_did_not_fail_withdraws_nothing(status: RunStatus) -> None:
 def test_a_run_of_a_removed_target_is_followed_and_publishes_nothing() -> None:
     run = a_run(stage())
     plan = decided(
-        context(
-            recorded=state(record(stage(), run=run)), seen=observed(runs={run.key: RunFact(RunStatus.SUCCEEDED)})
-        )
+        context(recorded=state(record(stage(), run=run)), seen=observed(runs={run.key: RunFact(RunStatus.SUCCEEDED)}))
     )
     assert run_of(plan, STAGE).status is RunStatus.SUCCEEDED
     assert plan.record is not None
@@ -192,7 +190,11 @@ def test_an_intent_is_held_by_what_came_up_since() -> None:
 
 @pytest.mark.parametrize(
     ("status", "text", "said"),
-    [(RunStatus.FAILED, "exit 1", "failed: exit 1"), (RunStatus.SUCCEEDED, "x", "succeeded"), (RunStatus.RUNNING, "", "running")],
+    [
+        (RunStatus.FAILED, "exit 1", "failed: exit 1"),
+        (RunStatus.SUCCEEDED, "x", "succeeded"),
+        (RunStatus.RUNNING, "", "running"),
+    ],
 )
 def test_how_a_run_stands_in_words(status: RunStatus, text: str, said: str) -> None:
     assert describe(a_run(target(), status=status, text=text)) == said

@@ -186,9 +186,7 @@ def test_owners_and_groups_are_asked(text: str, by: str, ok: bool) -> None:
 
 
 def test_groups_are_spelled_out() -> None:
-    options = settings(
-        groups={"team": ("gus",)}, commands=CommandSettings(freeze_group="team", override_group="ovi")
-    )
+    options = settings(groups={"team": ("gus",)}, commands=CommandSettings(freeze_group="team", override_group="ovi"))
     assert reply(say('freeze all reason="x"', by="gus", options=options)).ok
     assert not reply(say('freeze all reason="x"', by="ana", options=options)).ok
     blocked = known(ok=())
@@ -201,7 +199,10 @@ def test_groups_are_spelled_out() -> None:
 def test_an_owner_overrides_for_his_own_targets_only() -> None:
     strange = replace(prod("far/web/prod"), app=replace(APP, name="far", owners=("zoe",)))
     both = desired(prod(ref=C), strange)
-    plan = on_change('/saasbot override soak reason="x"', replace(both, targets={**both.targets, strange.id: replace(strange, ref=C)}))
+    plan = on_change(
+        '/saasbot override soak reason="x"',
+        replace(both, targets={**both.targets, strange.id: replace(strange, ref=C)}),
+    )
     assert [each.target for each in kept(plan).overrides] == [PROD]
 
 
@@ -322,7 +323,7 @@ def test_cancel_stops_the_run() -> None:
     plan = say(f"cancel {FOLLOWER.id}", recorded, "dev", seen=seen)
     assert of_kind(plan, CancelRun)[0].reasons[0].text == "dev asked to stop run 1"
     assert reply(plan).text == f"stops {FOLLOWER.id}"
-    assert DEPLOY == of_kind(plan, CancelRun)[0].pipeline
+    assert of_kind(plan, CancelRun)[0].pipeline == DEPLOY
 
 
 @pytest.mark.parametrize("text", ["refresh", "help", "status"])
@@ -423,3 +424,18 @@ def test_an_answer_for_a_merge_request_that_is_gone_is_still_given() -> None:
     (action,) = of_kind(owed(Answer("5", 7, "ana", "hold", ok=True, text="")), AnswerCommand)
     assert action.subject == "merge-request:7"
     assert digest_of(prod())
+
+
+def test_a_short_sha_is_found_among_the_published_ones() -> None:
+    plan = say(f"promote {PROD} {B[:8]}", state(record(stage()), ok=(published(STAGE, B),)))
+    assert kept(plan).requests[PROD].sha == B
+    assert "no published one starts with it" in reply(say(f"promote {PROD} {B[:6]}")).text, "too short to be one"
+
+
+def test_a_run_is_canceled_once_a_pass() -> None:
+    slow = replace(FOLLOWER, pipeline=replace(DEPLOY, timeout=HOUR / 60))
+    run = a_run(slow, A)
+    recorded = state(record(slow, run=run))
+    seen = {"runs": {run.key: RunFact(RunStatus.RUNNING, "h1")}}
+    plan = say(f"cancel {slow.id}", recorded, "dev", slow, seen=seen)
+    assert [each.reasons[0].kind for each in of_kind(plan, CancelRun)] == ["timeout"]

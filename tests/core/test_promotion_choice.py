@@ -151,7 +151,14 @@ def test_a_rewritten_history_holds_going_back() -> None:
 
 
 def test_what_holds_a_choice_is_noted() -> None:
-    where = sheet(context(prod(), stage(), recorded=state(record(prod()), ok=OK, vetoes=(Veto(PROD, B, "bob", NOW),)), seen=observed(**known_history(A, B))))
+    where = sheet(
+        context(
+            prod(),
+            stage(),
+            recorded=state(record(prod()), ok=OK, vetoes=(Veto(PROD, B, "bob", NOW),)),
+            seen=observed(**known_history(A, B)),
+        )
+    )
     assert [each.sha for each in choices(where)] == [B]
     assert [(each.subject, each.gate) for each in where.held] == [(f"target:{PROD}", Gate.VETOED)]
 
@@ -182,6 +189,8 @@ def test_a_promotion_is_always_published_by_everyone_soaked_and_newer(
         name
         for name in "abcd"
         if name > current
-        and all(any((p.target, p.sha) == (t.id, sha(name)) and p.first_at + soak * HOUR <= NOW for p in ok) for t in TWO)
+        and all(
+            any((p.target, p.sha) == (t.id, sha(name)) and p.first_at + soak * HOUR <= NOW for p in ok) for t in TWO
+        )
     ]
     assert sha_of(choice) == (sha(max(good)) if good else None)

@@ -50,7 +50,9 @@ def comments(plan: Plan) -> list[CommentAction]:
     return of_kind(plan, CommentAction)
 
 
-def on_promotion(*notes: Any, ours: dict[str, Any] | None = None, state_fields: dict[str, Any] | None = None, **fields: Any) -> Plan:
+def on_promotion(
+    *notes: Any, ours: dict[str, Any] | None = None, state_fields: dict[str, Any] | None = None, **fields: Any
+) -> Plan:
     request = merge_request(notes=notes, **fields)
     kept = mr_record(request, EDIT, **(ours or {}))
     recorded = state(
@@ -88,7 +90,9 @@ def test_a_merge_is_announced() -> None:
     kept = mr_record(request, EDIT)
     recorded = state(record(prod()), record(stage()), ok=(published(STAGE, B),), merge_requests={kept.branch: kept})
     options = settings(promotions=PromotionSettings(merge=Merge.WHEN_PIPELINE_SUCCEEDS))
-    plan = decided(context(prod(), stage(), recorded=recorded, seen=observed(merge_requests={1: request}), options=options))
+    plan = decided(
+        context(prod(), stage(), recorded=recorded, seen=observed(merge_requests={1: request}), options=options)
+    )
     assert "every gate passes" in comments(plan)[0].body
 
 
@@ -118,9 +122,7 @@ def merged(run: RunStatus | None, *notes: Any, **fields: Any) -> Plan:
     kept = mr_record(request, EDIT, merged=True, **fields)
     ran = a_run(now_at, B, run, url="https://ci.example.com/1") if run else None
     key = f"{kept.branch}!1"
-    recorded = state(
-        record(now_at, run=ran), record(stage()), ok=(published(STAGE, B),), merge_requests={key: kept}
-    )
+    recorded = state(record(now_at, run=ran), record(stage()), ok=(published(STAGE, B),), merge_requests={key: kept})
     seen = observed(merge_requests={1: request}, runs={ran.key: Unreachable("away")} if ran else {})
     return decided(context(now_at, stage(), recorded=recorded, seen=seen))
 
@@ -227,6 +229,13 @@ def test_what_would_be_gone_or_invalid_is_told() -> None:
     assert f"{PROD} would be gone" in action.body
 
 
+def test_what_is_invalid_already_is_not_told_again() -> None:
+    proposal = desired(prod(), stage(parameters={"X": 1}), invalid={"else.yml": "bad ref"})
+    config = desired(prod(), stage(), invalid={"else.yml": "bad ref"})
+    (action,) = on_change(proposal, config=config)
+    assert "else.yml" not in action.body
+
+
 def test_many_that_would_be_gone_are_counted() -> None:
     many: list[Target] = [target(f"svc/web/t{n}") for n in range(22)]
     request = merge_request("feature", author="eve")
@@ -276,7 +285,10 @@ def test_an_explanation_tells_the_run_and_when_a_gate_may_pass() -> None:
     given = prod(soak=9 * HOUR)
     ran = a_run(given, status=RunStatus.SUCCEEDED)
     recorded = state(
-        record(given, run=ran), record(stage()), ok=(published(STAGE, B),), questions={"1": Question("status", PROD, "x")}
+        record(given, run=ran),
+        record(stage()),
+        ok=(published(STAGE, B),),
+        questions={"1": Question("status", PROD, "x")},
     )
     compared = BranchDiff(sha("base"), (Change("svc.yml", b"a", b"b"),))
     plan = decided(

@@ -24,8 +24,8 @@ from core_values import (
 )
 
 from bot.core.branches import with_record, without_record
-from bot.core.record import settle
 from bot.core.follow import start
+from bot.core.record import settle
 from bot.model.plan import (
     Action,
     AnswerCommand,

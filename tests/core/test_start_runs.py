@@ -23,8 +23,8 @@ from core_values import (
     digest_of,
     held_gates,
     merge_request,
-    mr_record,
     moved,
+    mr_record,
     observed,
     of_kind,
     prod,
@@ -94,7 +94,10 @@ def test_an_adopted_ref_that_cannot_be_read_is_recorded_later() -> None:
 
 
 def test_bootstrap_run_starts_all() -> None:
-    assert reasons(decided(context(target(), stage(), bootstrap="run"))) == {PROD: ["new_target"], STAGE: ["new_target"]}
+    assert reasons(decided(context(target(), stage(), bootstrap="run"))) == {
+        PROD: ["new_target"],
+        STAGE: ["new_target"],
+    }
 
 
 def test_a_quiet_pass_writes_nothing() -> None:

@@ -221,10 +221,12 @@ def test_orders_that_came_true_or_ran_out_are_dropped(name: str, gone: Any, stay
 # Saved contexts
 
 EVERYTHING = context(
-    prod(windows=(Recurring("0 9 * * *", HOUR), Interval(NOW, NOW + HOUR))),
-    stage(parameters={"A": [1, None, True, 1.5], "B": {"c": "d"}}),
     recorded=FULL,
-    config=desired(prod(), stage(), freezes=(Freeze("f", "o", "r", (), frozenset({"x", "y"})),)),
+    config=desired(
+        prod(windows=(Recurring("0 9 * * *", HOUR), Interval(NOW, NOW + HOUR))),
+        stage(parameters={"A": [1, None, True, 1.5], "B": {"c": "d"}}),
+        freezes=(Freeze("f", "o", "r", (), frozenset({"x", "y"})),),
+    ),
     seen=observed(
         merge_requests={1: REQUEST},
         diffs={1: change_of(desired(prod()), moved(prod(), B))},
@@ -273,3 +275,7 @@ def test_only_plain_data_is_saved() -> None:
         saved.save(strange)
     full, _ = deliberated(context(prod(), stage(), recorded=base()))
     assert saved.replay(saved.save(full)) == full
+
+
+def test_a_document_with_little_in_it_is_a_state_with_little_in_it() -> None:
+    assert upkeep.salvage(b'{"version": 1}') == (State(), ())

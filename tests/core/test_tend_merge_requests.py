@@ -278,7 +278,9 @@ def test_a_file_that_is_invalid_is_left_alone() -> None:
 
 
 def found_on_the_forge(compared: BranchDiff | Unreachable, **fields: Any) -> Plan:
-    return opened(known_as={"head": sha("another head"), **fields.pop("known_as", {})}, world=World(diffs={1: compared}), **fields)
+    return opened(
+        known_as={"head": sha("another head"), **fields.pop("known_as", {})}, world=World(diffs={1: compared}), **fields
+    )
 
 
 CONFIG = desired(prod(), stage())
@@ -353,9 +355,7 @@ def test_a_command_to_ignore_closes() -> None:
 
 def ended(request: MergeRequest, **fields: Any) -> Plan:
     ours = mr_record(request, moved(prod(), B), **fields)
-    recorded = known(
-        prod(), merge_requests={ours.branch: ours}, requests={PROD: PromotionRequest(PROD, B, "ana", NOW)}
-    )
+    recorded = known(prod(), merge_requests={ours.branch: ours}, requests={PROD: PromotionRequest(PROD, B, "ana", NOW)})
     seen = observed(merge_requests={1: request} if request.iid == 1 else {})
     return decided(context(prod(), stage(), recorded=recorded, seen=seen))
 
@@ -424,7 +424,12 @@ def test_a_command_cuts_a_batch_into_files() -> None:
     recorded = known(ONE, FAR, merge_requests={ours.branch: ours}, splits=frozenset({"all"}))
     plan = decided(
         context(
-            ONE, FAR, stage(), recorded=recorded, seen=observed(merge_requests={1: request}), options=options(batch_by=BatchBy.ALL)
+            ONE,
+            FAR,
+            stage(),
+            recorded=recorded,
+            seen=observed(merge_requests={1: request}),
+            options=options(batch_by=BatchBy.ALL),
         )
     )
     (split,) = of_kind(plan, SplitMergeRequest)
@@ -470,3 +475,32 @@ def test_many_differences_are_counted() -> None:
     plan = opened(*(moved(each, B) for each in many), targets=tuple(many), ok=TO_C)
     (action,) = of_kind(plan, UpdateMergeRequest)
     assert action.reasons[0].text.endswith("; and 3 more")
+
+
+# Where an edit cannot be made again, a neighbour is rolled back, or a target is gone
+
+
+def test_a_rebuild_leaves_out_what_left_the_config() -> None:
+    plan = opened(moved(ONE, B), moved(TWO, B), targets=(TWO,), known_as={"asked": "keep"})
+    assert [each.edits for each in of_kind(plan, RegenerateMergeRequest)] == [(moved(TWO, B),)]
+
+
+def test_a_file_that_changed_its_style_cannot_be_edited_again() -> None:
+    text = file_bytes(prod()).replace(b"ref: ", b"ref: &x ") + b"again: *x\n"
+    plan = opened(has_conflicts=True, world=World(blobs={"svc.yml": text}))
+    assert kinds(plan) == []
+    assert "unsafe_edit" in held_gates(plan, f"target:{PROD}")
+
+
+def test_a_rollback_takes_no_neighbour_along() -> None:
+    back = {ONE.id: PromotionRequest(ONE.id, C, "ana", NOW, rollback=True)}
+    plan = decided(context(ONE, TWO, stage(), recorded=known(ONE, TWO, requests=back)))
+    assert [each.edits for each in of_kind(plan, OpenMergeRequest)] == [(moved(ONE, C),)]
+    assert held_gates(plan, f"target:{TWO.id}") == {"hold"}
+
+
+def test_a_target_that_is_gone_holds_no_merge() -> None:
+    plan = opened(
+        moved(ONE, B), moved(TWO, B), targets=(TWO,), approved_by=("bob",), policy=options(merge=Merge.WHEN_APPROVED)
+    )
+    assert len(of_kind(plan, MergeMergeRequest)) == 1

@@ -36,7 +36,7 @@ def fires(cron: str, zone: str, moment: datetime) -> bool:
     st.sampled_from(["UTC", "Europe/Prague", "Asia/Kolkata"]),
     st.integers(0, 24 * 60),
 )
-def test_a_recurring_window_agrees_with_a_look_at_every_minute(  # noqa: PLR0913 - one a field
+def test_a_recurring_window_agrees_with_a_look_at_every_minute(
     minute: int, hour: object, weekday: object, hours: int, zone: str, offset: int
 ) -> None:
     window = Recurring(f"{minute} {hour} * * {weekday}", timedelta(hours=hours), zone)
