@@ -45,7 +45,7 @@ def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[C
     """What a reconcile of this tree would do, and all it was decided from: the same line, stopped before `act`."""
     context, _, decided = _decided(job, tree, tree.sha or "", commands)
     _refuse_lost(job, context)
-    return context, Report(context.desired.sha, context.now, decided)
+    return context, Report(context.desired.sha, context.now, decided, invalid=context.desired.invalid)
 
 
 def reconcile(job: Job, commands: tuple[Note, ...] = ()) -> Report:
@@ -56,7 +56,7 @@ def reconcile(job: Job, commands: tuple[Note, ...] = ()) -> Report:
     state, etag = _save_intent(job, context, decided, etag)
     outcomes = tuple(_acted(job, context, decided))
     _save_outcomes(job, context, decided, outcomes, state, etag)
-    return Report(base, context.now, decided, outcomes)
+    return Report(base, context.now, decided, outcomes, context.desired.invalid)
 
 
 def _refuse_lost(job: Job, context: Context) -> None:

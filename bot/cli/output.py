@@ -13,8 +13,12 @@ from bot.errors import SaasbotError
 from bot.model.plan import Action, CancelRun, Outcome, OutcomeStatus, Report, StartRun
 
 if TYPE_CHECKING:
+    from bot.cli.session import Session
     from bot.reconcile import Job
     from bot.render.terminal import Style
+
+MOST = 20
+"""Invalid files that are named one by one."""
 
 
 def pass_text(report: Report, fmt: str) -> str:
@@ -44,6 +48,14 @@ def warn_behind(job: Job) -> None:
     behind = job.ports.config.behind(job.settings.branch, head)
     if behind:
         click.echo(f"warning: {behind}", err=True)
+
+
+def warn_invalid(session: Session, report: Report) -> None:
+    """Say on standard error which files hold their targets because they are invalid."""
+    for path, text in list(report.invalid.items())[:MOST]:
+        log(session.log_format, "warning", f"warning: {path} is invalid: {text}", file=path)
+    if len(report.invalid) > MOST:
+        log(session.log_format, "warning", f"warning: and {len(report.invalid) - MOST} more; see `saasbot validate`")
 
 
 def log(fmt: str, level: str, message: str, **fields: object) -> None:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import click
 
-from bot.cli.output import pass_text, warn_behind
+from bot.cli.output import pass_text, warn_behind, warn_invalid
 from bot.cli.session import Session
 from bot.core.saved import save
 from bot.model.plan import Report
@@ -35,6 +35,7 @@ def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: Bin
     context, report = line.plan(job, tree)
     if save_context is not None:
         save_context.write(save(context))
+    warn_invalid(session, report)
     click.echo(pass_text(_only(report, targets), fmt), nl=False)
 
 

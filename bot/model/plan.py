@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -296,3 +296,5 @@ class Report:
     now: datetime
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    invalid: Mapping[str, str] = field(default_factory=dict)
+    """Files of the config that have an error, with the first one; even where no target of them is known."""

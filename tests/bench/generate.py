@@ -11,6 +11,7 @@ import argparse
 import random
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 SERVICES_PER_PRODUCT = 5
@@ -36,6 +37,22 @@ forge: {provider: local, path: ../forge, members: {alice: owner, bob: developer}
 state: {url: "file:../state.json"}
 """
 
+
+@dataclass(frozen=True)
+class Options:
+    """What a repository may differ in; without any, the same seed gives the bytes it always gave.
+
+    Services are found below `base_url`. Pinned refs are `pin` instead of random ones, and `settings` is appended to
+    `saasbot.yml`.
+    """
+
+    base_url: str = "https://git.example.com/org"
+    pin: str = ""
+    settings: str = ""
+
+
+PLAIN = Options()
+
 INSTANCE = "$schema: /instance-1.json\nname: shell\nprovider: command\n"
 
 
@@ -47,7 +64,7 @@ def pipeline(name: str) -> str:
     )
 
 
-def app(name: str, rng: random.Random) -> str:
+def app(name: str, rng: random.Random, options: Options = PLAIN) -> str:
     """Return an app with one code repository."""
     blocked = (
         "".join(f"\n  - {sha(rng)}   # broke the login" for _ in range(rng.randint(1, 2)))
@@ -57,7 +74,7 @@ def app(name: str, rng: random.Random) -> str:
     return (
         f"---\n$schema: /app-1.json\nname: {name}\nowners:\n- alice\n- team-{rng.randint(1, 40)}\n"
         "codeComponents:\n"
-        f"- url: https://git.example.com/org/{name}\n  blockedVersions:{blocked}\n  hotfixVersions: []\n"
+        f"- url: {options.base_url}/{name}\n  blockedVersions:{blocked}\n  hotfixVersions: []\n"
     )
 
 
@@ -96,7 +113,9 @@ def parameters(rng: random.Random, indent: str) -> str:
     return f"{indent}parameters:\n" + "".join(f"{indent}  {line}\n" for line in picked)
 
 
-def target(product: str, service: str, environment: str, first: str, rng: random.Random, indent: str) -> str:
+def target(
+    product: str, service: str, environment: str, first: str, rng: random.Random, indent: str, pin: str = ""
+) -> str:
     """Return one target: the first follows `main` and publishes, the others are pinned and subscribe to it."""
     channel = f"{service}-{first}-ok"
     reference = f"/services/{product}/namespaces/{environment}.yml"
@@ -107,7 +126,7 @@ def target(product: str, service: str, environment: str, first: str, rng: random
     if environment == first:
         return f"{text}{inner}ref: main                     # followed\n{inner}promotion: {{publish: [{channel}]}}\n"
     quote = rng.choice(("", "", '"'))
-    text += f"{inner}ref: {quote}{sha(rng)}{quote}\n"
+    text += f"{inner}ref: {quote}{pin or sha(rng)}{quote}\n"
     if rng.random() < 0.85:
         text += parameters(rng, inner)
     text += f"{inner}promotion:\n{inner}  auto: {'true' if rng.random() < 0.8 else 'false'}\n"
@@ -118,7 +137,7 @@ def target(product: str, service: str, environment: str, first: str, rng: random
     return text
 
 
-def saas_file(product: str, service: str, number: int, rng: random.Random) -> str:
+def saas_file(product: str, service: str, number: int, rng: random.Random, options: Options = PLAIN) -> str:
     """Return one SaaS file with all its targets."""
     indent = "  " if rng.random() < 0.7 else "    "
     names = environments(number)
@@ -126,16 +145,17 @@ def saas_file(product: str, service: str, number: int, rng: random.Random) -> st
         f"---\n$schema: /saas-file-1.json\n\nname: {service}\n# questions: #team-{service}\n"
         f"app: {{$ref: /services/{product}/app.yml}}\n"
         f"pipeline:\n  $ref: /pipelines/deploy-{number % 10}.yml\n\nparameters: {{LOG_LEVEL: info, REGION: eu}}\n\n"
-        f"resourceTemplates:\n- name: {service}\n  url: https://git.example.com/org/{service}\n"
+        f"resourceTemplates:\n- name: {service}\n  url: {options.base_url}/{service}\n"
         "  path: /openshift/template.yaml\n  targets:\n"
     )
-    return text + "".join(target(product, service, environment, names[0], rng, indent) for environment in names)
+    pin = options.pin
+    return text + "".join(target(product, service, each, names[0], rng, indent, pin) for each in names)
 
 
-def contents(files: int, seed: int) -> Iterator[tuple[str, str]]:
+def contents(files: int, seed: int, options: Options = PLAIN) -> Iterator[tuple[str, str]]:
     """Yield path and text of every file of a repository with this many SaaS files."""
     rng = random.Random(seed)  # noqa: S311 - the same bytes for the same seed are the point
-    yield "saasbot.yml", SETTINGS
+    yield "saasbot.yml", SETTINGS + options.settings
     yield "README.md", "# A generated config repository\n"
     yield "instances/shell.yml", INSTANCE
     for number in range(10):
@@ -143,15 +163,15 @@ def contents(files: int, seed: int) -> Iterator[tuple[str, str]]:
     for number in range(files):
         product, service = f"product-{number // SERVICES_PER_PRODUCT:04d}", f"service-{number:04d}"
         if number % SERVICES_PER_PRODUCT == 0:
-            yield f"services/{product}/app.yml", app(product, rng)
+            yield f"services/{product}/app.yml", app(product, rng, options)
             for environment in ENVIRONMENTS:
                 yield f"services/{product}/namespaces/{environment}.yml", namespace(product, environment, rng)
-        yield f"services/{product}/saas/{service}.yml", saas_file(product, service, number, rng)
+        yield f"services/{product}/saas/{service}.yml", saas_file(product, service, number, rng, options)
 
 
-def generate(folder: Path, files: int, seed: int) -> None:
+def generate(folder: Path, files: int, seed: int, options: Options = PLAIN) -> None:
     """Write the repository and commit it."""
-    for path, text in contents(files, seed):
+    for path, text in contents(files, seed, options):
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(text.encode())
@@ -166,8 +186,10 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--files", type=int, default=2000)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--base-url", default=PLAIN.base_url, help="where the services are")
+    arguments.add_argument("--pin", default="", metavar="SHA", help="the ref of all pinned targets")
     given = arguments.parse_args()
-    generate(given.folder, given.files, given.seed)
+    generate(given.folder, given.files, given.seed, Options(base_url=given.base_url, pin=given.pin))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from core_values import (
     record,
     settings,
     sha,
+    sheet,
     stage,
     state,
 )
@@ -36,7 +37,6 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from bot.core.collect import collect
 from bot.core.context import Context
 from bot.core.decide import ORDER, decide, deliberate, wants
 from bot.core.explain import explain
@@ -144,7 +144,7 @@ def states(draw: st.DrawFn, targets: list[Target]) -> State | None:
 @st.composite
 def contexts(draw: st.DrawFn) -> tuple[Context, World]:
     targets = draw(configs())
-    config = desired(*targets, **({"invalid_targets": {"svc/web/bad": "bad"}} if draw(rarely) else {}))
+    config = desired(*targets, invalid_targets={"svc/web/bad": "bad"} if draw(rarely) else {})
     recorded = draw(states(targets))
     requests, diffs, kept = {}, {}, {}
     subscribers = [each for each in targets if each.id in PRODS]
@@ -198,7 +198,7 @@ def contexts(draw: st.DrawFn) -> tuple[Context, World]:
 
 
 worlds = contexts()
-modest = examples(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+modest = examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def actions(plan: Plan, *kinds: type) -> list[Any]:
@@ -301,4 +301,10 @@ def test_everything_can_be_explained(given_world: tuple[Context, World]) -> None
 
 def test_there_is_an_order_for_every_kind_of_action() -> None:
     assert set(ORDER) == set(ACTION_KINDS.values())
-    assert collect.__doc__
+
+
+def test_what_is_due_lies_ahead() -> None:
+    where = sheet(context())
+    for moment in (None, NOW - HOUR, NOW, NOW + HOUR):
+        where.due(moment)
+    assert where.dues == [NOW + HOUR]

@@ -522,7 +522,7 @@ def test_a_hotfix_passes_five_gates_for_a_person_only() -> None:
 
 @pytest.mark.parametrize("by", ["request", "pin"])
 def test_a_rollback_passes_what_asks_about_versions(by: str) -> None:
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "request": {"requests": {PROD: PromotionRequest(PROD, B, "ana", NOW, rollback=True)}},
         "pin": {"pins": {PROD: Pin(B, "ana", NOW, rollback=True)}},
     }

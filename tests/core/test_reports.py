@@ -1,4 +1,4 @@
-"""The sticky comments: on promotions, merged ones and people's merge requests; edited only when they say something new."""
+"""The sticky comments: on promotions, merged ones and people's changes; edited only when they say something new."""
 
 from __future__ import annotations
 

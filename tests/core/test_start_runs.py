@@ -347,7 +347,7 @@ def test_an_instance_out_of_reach_holds_its_targets() -> None:
 
 @pytest.mark.parametrize("ref", [A, B])
 def test_a_hotfix_passes_a_freeze_only_where_its_ref_moves(ref: str) -> None:
-    hot = {"app": replace(APP, components=(Component(URL, hotfix=frozenset({A, B})),))}
+    hot: dict[str, Any] = {"app": replace(APP, components=(Component(URL, hotfix=frozenset({A, B})),))}
     given = replace(prod(ref=ref), parameters={"X": 1} if ref == A else {}, **hot)
     recorded = state(record(replace(prod(), **hot)), record(stage()), freezes=FROZEN)
     plan = decided(context(given, stage(), recorded=recorded))

@@ -481,8 +481,8 @@ def test_many_differences_are_counted() -> None:
 
 
 def test_a_rebuild_leaves_out_what_left_the_config() -> None:
-    plan = opened(moved(ONE, B), moved(TWO, B), targets=(TWO,), known_as={"asked": "keep"})
-    assert [each.edits for each in of_kind(plan, RegenerateMergeRequest)] == [(moved(TWO, B),)]
+    plan = opened(moved(ONE, B), moved(TWO, B), targets=(ONE,), known_as={"asked": "keep"})
+    assert [each.edits for each in of_kind(plan, RegenerateMergeRequest)] == [(moved(ONE, B),)]
 
 
 def test_a_file_that_changed_its_style_cannot_be_edited_again() -> None:

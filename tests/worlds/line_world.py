@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bot.cli.reconcile import merged
 from bot.cli.session import Session
@@ -147,7 +148,7 @@ class LineWorld:
         self.now += timedelta(**span)
         return self
 
-    def job(self, **more: object) -> Job:
+    def job(self, **more: Any) -> Job:
         """What a pass works with."""
         return Session(self.config, self.now).job(writes=True, **more)
 
