@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 from bot.model.desired import Desired, Target
 from bot.model.state import Edit
@@ -87,6 +88,8 @@ def _key(target: Target, by: BatchBy) -> str:
             return f"channel-{slug(min(target.promotion.subscribe, default='none'))}"
         case BatchBy.FILE:
             return slug(target.file)
+        case _:
+            assert_never(by)
 
 
 def slug(text: str) -> str:

@@ -22,9 +22,8 @@ def carry_renames(sheet: Sheet) -> None:
     """Move the records of renamed targets; it comes first, so that whatever is seen today is seen of the new id."""
     for new, old in _found(sheet).items():
         sheet.state = renamed(sheet.state, old, new)
-        record = sheet.state.targets[new]
-        file = sheet.context.desired.targets[new].file
-        sheet.put_target(replace(record, file=file))
+        record = replace(sheet.state.targets[new], file=sheet.context.desired.targets[new].file)
+        sheet.put_target(record)
         reason = Reason("renamed", f"was {old}; same namespace and configuration")
         sheet.actions.append(RecordState(f"target:{new}", (reason,), record))
 

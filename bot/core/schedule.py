@@ -85,5 +85,5 @@ def _last_fire(window: Recurring, now: datetime) -> datetime | None:
 def _next_fire(cron: str, timezone: str, after: datetime) -> datetime | None:
     try:
         return next(CronSim(cron, after.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
-    except StopIteration:
+    except (StopIteration, OverflowError):  # never again, or not before the end of the calendar
         return None

@@ -80,3 +80,8 @@ def test_the_first_of_the_coming_windows_counts() -> None:
 @pytest.mark.parametrize(("attempt", "minutes"), [(1, 1), (2, 2), (6, 32), (7, 60), (1000, 60)])
 def test_the_pause_doubles_up_to_an_hour(attempt: int, minutes: int) -> None:
     assert backoff(attempt) == timedelta(minutes=minutes)
+
+
+def test_nothing_opens_after_the_end_of_the_calendar() -> None:
+    last = datetime(9999, 12, 31, 23, 30, tzinfo=UTC)
+    assert opens(Recurring("0 0 1 1 *", timedelta(hours=1)), last) is None

@@ -1,0 +1,24 @@
+"""Worlds of a test, each with a cache of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from worlds.world import World
+
+NewWorld = Callable[..., World]
+
+
+@pytest.fixture
+def new_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NewWorld:
+    """Lay out a world; the arguments are those of `World`."""
+    monkeypatch.setenv("SAASBOT_CACHE_DIR", str(tmp_path / "cache"))
+    return lambda **wishes: World(tmp_path / "world", **wishes)
+
+
+@pytest.fixture
+def plain(new_world: NewWorld) -> World:
+    """One service with stage and production, a day of soak, one file a merge request."""
+    return new_world()
