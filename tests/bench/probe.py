@@ -57,7 +57,10 @@ def decide(folder: Path) -> Told:
 
     job = Session(folder).job()
     context, _ = plan(job, job.ports.config.working_tree())
-    return {"seconds": min(_timed(lambda: deliberate(context)) for _ in range(5)), "targets": len(context.desired.targets)}
+    return {
+        "seconds": min(_timed(lambda: deliberate(context)) for _ in range(5)),
+        "targets": len(context.desired.targets),
+    }
 
 
 def edit(folder: Path) -> Told:

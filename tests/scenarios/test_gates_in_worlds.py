@@ -319,14 +319,14 @@ def test_a_promotion_by_command_waits_for_its_gates(plain: World) -> None:
     assert kinds(plain.later(hours=24).reconcile()) == ["open_merge_request"]
 
 
-@pytest.mark.parametrize("words", [f"promote {PROD} {'0' * 40}", "promote svc/svc/nothing", "promot x", "merge", ""])
+@pytest.mark.parametrize("words", [f"promote {PROD} {'0' * 40}", "promote svc/svc/nothing", "promot x", "merge"])
 def test_commands_that_cannot_be_carried_out_are_answered(plain: World, words: str) -> None:
     plain.reconcile()
     report, answer = plain.say("alice", words)
     assert kinds(report) == []
     assert answer.text
     if answer.ok:
-        assert "published" in gates_of(plain)
+        assert "published" in gates_of(plain), "a version that nobody published waits"
 
 
 def test_a_publishers_new_configuration_redeploys_where_that_is_wished(plain: World) -> None:
