@@ -11,10 +11,23 @@ from bot.cli.output import log
 from bot.cli.session import Session
 from bot.model.plan import ACTION_KINDS, Action, FollowRun, Outcome, OutcomeStatus, RecordState
 
+CLEAR = "\r\033[K"
+
+
+def is_live(session: Session) -> bool:
+    """Whether standard error is a terminal that a person looks at."""
+    return sys.stderr.isatty() and session.log_format == "text" and not session.verbose
+
+
+def end_progress(session: Session) -> None:
+    """Take the live line away before the result is printed."""
+    if is_live(session):
+        click.echo(CLEAR, err=True, nl=False)
+
 
 def progress(session: Session) -> Callable[[Action, Outcome], None]:
     """What is called after each action; records are only told with `-v`."""
-    live = sys.stderr.isatty() and session.log_format == "text" and not session.verbose
+    live = is_live(session)
     count = 0
 
     def tell(action: Action, outcome: Outcome) -> None:
@@ -23,11 +36,11 @@ def progress(session: Session) -> Callable[[Action, Outcome], None]:
         kind = ACTION_KINDS[type(action)]
         broken = outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.REFUSED)
         if live and not broken:
-            click.echo(f"\r\033[K{count} {kind} {action.subject}"[:160], err=True, nl=False)
+            click.echo(f"{CLEAR}{count} {kind} {action.subject}"[:160], err=True, nl=False)
             return
         if broken or session.verbose or not isinstance(action, RecordState | FollowRun):
             if live:
-                click.echo("\r\033[K", err=True, nl=False)
+                click.echo(CLEAR, err=True, nl=False)
             level = "warning" if broken else "info"
             text = f"{kind} {action.subject}: {outcome.status}: {outcome.text}"
             log(session.log_format, level, text, kind=kind, subject=action.subject, outcome=outcome.status.value)

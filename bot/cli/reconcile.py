@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.cli.output import exit_code, pass_text, warn_invalid
-from bot.cli.progress import progress
+from bot.cli.progress import end_progress, progress
 from bot.cli.session import Session
 from bot.errors import StateRace, WrongUsage
 from bot.model.plan import Report
@@ -48,6 +48,7 @@ def reconcile(
         report = merged(tuple(line.until_idle(job, deadline)))
     else:
         report = line.reconcile(job)
+    end_progress(session)
     warn_invalid(session, report)
     click.echo(pass_text(report, fmt), nl=False)
     raise SystemExit(exit_code(report))

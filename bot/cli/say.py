@@ -7,7 +7,7 @@ import getpass
 import click
 
 from bot.cli.output import exit_code, pass_text
-from bot.cli.progress import progress
+from bot.cli.progress import end_progress, progress
 from bot.cli.session import Session
 from bot.errors import WrongUsage
 from bot.model.observed import Note
@@ -32,6 +32,7 @@ def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
         _, report = line.plan(job, tree, (note,))
     else:
         report = line.reconcile(job, (note,))
+    end_progress(session)
     refused = False
     for answer in report.plan.answers:
         click.echo(f"{answer.verb}: {'' if answer.ok else 'refused: '}{answer.text}")

@@ -34,7 +34,8 @@ from bot.render.words import utc
 FOLLOWED = timedelta(days=7)
 """How long a merged merge request waits for the runs that it leads to."""
 
-ASKED = (Reason("report", "the report says something else now"),)
+FIRST = (Reason("report", "the first report"),)
+AGAIN = (Reason("report", "the report says something new"),)
 
 
 def write_reports(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
@@ -73,7 +74,7 @@ def _report(sheet: Sheet, merge_request: MergeRequest | None, branch: str, body:
     if text is None:
         return False
     iid = merge_request.iid if merge_request is not None else 0
-    sheet.actions.append(CommentAction(f"merge-request:{branch}", iid, branch, note, text, ASKED))
+    sheet.actions.append(CommentAction(f"merge-request:{branch}", iid, branch, note, text, AGAIN if note else FIRST))
     return True
 
 
