@@ -15,7 +15,7 @@ from bot.core.record import settle
 from bot.core.statefile import decode, encode, next_serial
 from bot.errors import LostState, StateRace
 from bot.model.observed import Note, Recorded
-from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report
+from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report, StartRun
 from bot.model.state import State
 from bot.observe import look_up, observe
 from bot.ports import ConfigTree, Ports, Refused
@@ -23,6 +23,9 @@ from bot.settings import Settings
 
 ROUNDS = 12
 """Rounds of looking things up; a decision asks in three or four, more is a bug and ends in what is known."""
+
+RESTLESS = 100
+"""Passes with actions and no run in flight after which `until_idle` ends: the next schedule goes on."""
 
 RACES = 20
 """Times that outcomes are merged into a fresh statefile before the pass gives up."""
@@ -48,10 +51,13 @@ def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[C
     return context, Report(context.desired.sha, context.now, decided, invalid=context.desired.invalid)
 
 
-def reconcile(job: Job, commands: tuple[Note, ...] = ()) -> Report:
-    """One pass. Raises StateRace if another writer won before the first effect; then nothing was done."""
+def reconcile(job: Job, commands: tuple[Note, ...] = (), started: int = 0) -> Report:
+    """One pass. Raises StateRace if another writer won before the first effect; then nothing was done.
+
+    `started` is the number of runs that earlier passes of the same invocation have started.
+    """
     base = job.ports.config.fetch(job.settings.branch)
-    context, etag, decided = _decided(job, job.ports.config.tree(base), base, commands)
+    context, etag, decided = _decided(job, job.ports.config.tree(base), base, commands, started)
     _refuse_lost(job, context)
     state, etag = _save_intent(job, context, decided, etag)
     outcomes = tuple(_acted(job, context, decided))
@@ -70,12 +76,14 @@ def _refuse_lost(job: Job, context: Context) -> None:
 
 def until_idle(job: Job, deadline: datetime | None, commands: tuple[Note, ...] = ()) -> Iterator[Report]:
     """Passes until no run is pending or running and no action is due; polls in real time, 50 ms growing to 10 s."""
-    wait = 0.05
-    while True:
-        report = reconcile(job, commands)
+    wait, started, restless = 0.05, 0, 0
+    while restless < RESTLESS:
+        report = reconcile(job, commands, started)
         commands = ()
         yield report
+        started += sum(isinstance(action, StartRun) for action in report.plan.actions)
         busy = _in_flight(job)
+        restless = 0 if busy else restless + 1
         if job.stopped() or _over(job, deadline) or (not report.plan.actions and not busy):
             return
         moved = any(outcome.status is OutcomeStatus.DONE for outcome in report.outcomes)
@@ -101,13 +109,15 @@ def recorded(ports: Ports) -> Recorded:
     return Recorded(None) if found is None else Recorded(decode(found[0], "the statefile"), found[1])
 
 
-def _decided(job: Job, tree: ConfigTree, base: str, commands: tuple[Note, ...]) -> tuple[Context, str, Plan]:
+def _decided(
+    job: Job, tree: ConfigTree, base: str, commands: tuple[Note, ...], started: int = 0
+) -> tuple[Context, str, Plan]:
     loading: Callable[[ConfigTree], Loaded] = partial(
         load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache
     )
     before = recorded(job.ports)
     context = observe(job.ports, job.settings, loading(tree).desired, before, base, commands)
-    context = replace(context, bootstrap=job.bootstrap, report_key=job.report_key)
+    context = replace(context, bootstrap=job.bootstrap, report_key=job.report_key, started=started)
     decided, wanted = deliberate(context)
     for _ in range(ROUNDS):
         if not wanted:

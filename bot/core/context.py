@@ -20,6 +20,8 @@ class Context:
     observed: Observed
     state: State | None
     now: datetime
+    started: int = 0
+    """Runs that earlier passes of the same invocation have started; they count against `runs.maxStarts`."""
     report_key: bytes | None = None
     """The key that signs markers; it is never saved with a context."""
     bootstrap: str = ""

@@ -273,7 +273,7 @@ def _budget(candidate: Candidate, sheet: Sheet) -> Verdict:
         return Verdict(Gate.BUDGET, True, "merge requests are counted when they are cut")
     limits = sheet.context.settings.runs
     if sheet.starts >= limits.max_starts:
-        text = f"this pass may start {limits.max_starts} runs (runs.maxStarts)"
+        text = f"one invocation may start {limits.max_starts} runs (runs.maxStarts)"
         return Verdict(Gate.BUDGET, False, text, str(sheet.starts), str(limits.max_starts))
     if sheet.in_flight >= limits.max_in_flight:
         text = f"{sheet.in_flight} runs are in flight (runs.maxInFlight {limits.max_in_flight})"

@@ -14,7 +14,7 @@ from bot.model.state import State
 def opened_sheet(context: Context) -> Sheet:
     """Follow and listen; everything else is decided from what this leaves."""
     state = context.state or State(lineage=context.observed.nonce)
-    sheet = Sheet(context, Facts(context.observed), state)
+    sheet = Sheet(context, Facts(context.observed), state, starts=context.started)
     carry_renames(sheet)
     follow_runs(sheet)
     take_orders(sheet)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml_rs
-
 from bench.generate import Options, generate
 
 PYTHON = Path(sys.executable)
@@ -117,8 +116,8 @@ def big(root: Path, files: int, seed: int, base_url: str) -> World:
 BATCH = "promotions: {batchBy: all, maxBatch: 200}\n"
 
 
-def batch(root: Path, files: int, seed: int) -> tuple[World, str]:
-    """Lay out a repository in many styles whose services stand on a new commit, which is returned; refs are behind."""
+def batch(root: Path, files: int, seed: int) -> tuple[World, str, str]:
+    """Lay out a repository in many styles; returns the commit its refs are at, and the one its services stand on."""
     world = World(root)
     world.config.mkdir(parents=True)
     code = root / "code"
@@ -134,7 +133,7 @@ def batch(root: Path, files: int, seed: int) -> tuple[World, str]:
     world.publish_to_forge()
     edits = [(str(path.relative_to(root)), _moves(path, old, new)) for path in saas_files]
     (root / "edits.json").write_text(json.dumps(edits))
-    return world, new
+    return world, old, new
 
 
 def _service(world: World, repo: Path) -> tuple[str, str]:
