@@ -13,7 +13,7 @@ from bot.model.observed import Unreachable
 from bot.ports import Forge, Pipelines, Ports, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
-from bot.providers.config_repo import GitConfig, export
+from bot.providers.config_repo import GitConfig, export, forget_exports
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.pipelines.command import CommandPipelines
 from bot.providers.sources.cached_history import CachedHistories
@@ -80,6 +80,8 @@ def command_pipelines(
     def exported(sha: str) -> Path:
         folder = home / "exports" / (sha or "none")
         folder.parent.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            forget_exports(folder.parent)
         export(config, sha, folder)
         return folder
 

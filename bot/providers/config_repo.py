@@ -6,6 +6,7 @@ processes may work in one checkout at the same time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -132,6 +133,21 @@ class GitConfig:
             return int(git(self._root, "rev-list", "--count", f"HEAD..{head}"))
         except GitError:  # no checkout, no commit, or nothing ever fetched: nothing is known
             return 0
+
+
+EXPORTS_KEPT = 14 * 86400
+"""Seconds; longer than any run may take, as a program works in its export."""
+
+
+def forget_exports(folder: Path) -> None:
+    """Remove exports that are so old that no run can still use them."""
+    import shutil  # noqa: PLC0415 - only command pipelines export
+    import time  # noqa: PLC0415
+
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > EXPORTS_KEPT:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def export(repo: Path, sha: str, folder: Path) -> None:

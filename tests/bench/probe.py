@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # each probe imports what it measures, and no more
+    from bot.render.yaml_edit import ScalarEdit
 
 Told = dict[str, Any]
 Edits = list[tuple[str, list[list[Any]]]]
@@ -65,7 +68,7 @@ def decide(folder: Path) -> Told:
 
 def edit(folder: Path) -> Told:
     """All files edited and read back by the program's own editor; the best of five rounds."""
-    from bot.render.yaml_edit import ScalarEdit  # noqa: PLC0415 - as above
+    from bot.render.yaml_edit import ScalarEdit  # noqa: PLC0415 - each probe imports what it measures
     from bot.render.yaml_edit import edit as splice  # noqa: PLC0415 - as above
 
     work = [
@@ -77,7 +80,16 @@ def edit(folder: Path) -> Told:
     for number, result in enumerate(results):
         (folder / "edited" / str(number)).write_bytes(result.content)
     best = min(_timed(lambda: [splice(content, edits) for content, edits in work]) for _ in range(5))
-    return {"seconds": best, "files": len(work), "refused": sum(len(result.unsafe) for result in results)}
+    clean = sum(_clean(source, edits, result.content) for (source, edits), result in zip(work, results, strict=True))
+    return {"seconds": best, "files": len(work), "edits": sum(len(edits) for _, edits in work), "clean": clean}
+
+
+def _clean(source: bytes, edits: Sequence[ScalarEdit], content: bytes) -> bool:
+    """Whether all edits were made, and putting the old values back gives the source again, byte by byte."""
+    before = content
+    for wish in edits:
+        before = before.replace(wish.new.encode(), wish.old.encode())
+    return before == source and content.count(edits[0].new.encode()) == len(edits)
 
 
 def ruamel(folder: Path) -> Told:

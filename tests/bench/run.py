@@ -177,10 +177,11 @@ def _editors(world: World) -> Row:
     own, other = world.probe("edit", world.root), world.probe("ruamel", world.root)
     files = own["files"]
     return Row(
-        f"edits alone, {files - own['refused']} of {files} files clean",
-        f"{own['seconds'] / files * 1e3:.2f} ms a file",
+        f"edits alone: {own['edits']} in {files} files",
+        f"{own['seconds'] / files * 1e3:.2f} ms a file, {own['clean']} files clean",
         f"ruamel.yaml: {other['seconds'] / files * 1e3:.1f} ms a file, {other['clean']} clean",
-        f"{own['seconds'] / other['seconds']:.4f}",
+        f"{own['seconds'] / other['seconds']:.3f}",
+        None if own["clean"] == files else False,
     )
 
 

@@ -15,7 +15,7 @@ from worlds.git_world import Repository, run_git
 from bot.errors import ServerUnreachable, WrongUsage
 from bot.ports import ConfigRepository, ConfigTree
 from bot.providers import working_tree
-from bot.providers.config_repo import GitConfig, export
+from bot.providers.config_repo import GitConfig, export, forget_exports
 from bot.providers.git import GitError, git
 from bot.providers.working_tree import blob_id
 
@@ -252,3 +252,12 @@ def test_an_export_is_the_commit(repo: Repository, tmp_path: Path) -> None:
     with pytest.raises(GitError):
         export(repo.work, "f" * 40, tmp_path / "out" / "none")
     assert not (tmp_path / "out" / "none").exists()
+
+
+def test_old_exports_are_forgotten(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    os.utime(old, (0, 0))
+    forget_exports(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
