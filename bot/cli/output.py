@@ -53,7 +53,7 @@ def warn_behind(job: Job) -> None:
 def warn_invalid(session: Session, report: Report) -> None:
     """Say on standard error which files hold their targets because they are invalid."""
     for path, text in list(report.invalid.items())[:MOST]:
-        log(session.log_format, "warning", f"warning: {path} is invalid: {text}", file=path)
+        log(session.log_format, "warning", f"warning: {text}; it holds its targets", file=path)
     if len(report.invalid) > MOST:
         log(session.log_format, "warning", f"warning: and {len(report.invalid) - MOST} more; see `saasbot validate`")
 

@@ -27,6 +27,7 @@ Now = Callable[[], datetime]
 
 def build(config: Path, settings: Settings, environ: Mapping[str, str], now: datetime | None) -> Ports:
     """The ports for this checkout and these settings. Raises WrongUsage for a provider that there is not."""
+    config = config.absolute()  # relative addresses are seen from it, whatever folder a program runs in
     clock = SystemClock(now)
     cache = FolderCache(cache_root(environ))
     return Ports(

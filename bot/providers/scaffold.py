@@ -45,7 +45,7 @@ def write_local_forge(checkout: Path, forge: Path, branch: str, name: str = "saa
             git(checkout, "init", "--quiet", f"--initial-branch={branch}")
         git(checkout, "remote", "add", "origin", str(repo.absolute()))
         commit_all(checkout, "Start the config repository", name)
-        git(checkout, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+        git(checkout, "push", "--quiet", "--set-upstream", "origin", f"HEAD:refs/heads/{branch}")
     except GitError as error:
         raise WrongUsage(f"git could not lay out {checkout}: {error.line}") from error
 

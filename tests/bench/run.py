@@ -121,8 +121,8 @@ def idle(bench: Bench) -> Iterator[Row]:
         exact = exact and asked == {("POST", f"{url}{SERVICE}"): 1 for url in urls}
         untouched = untouched and _fingerprint(world) == before
         actions += len(passes[-1].json()["actions"])
-    most = max(asked.values(), default=0)
-    requests = f"{asked.total()} requests, at most {most} to one"
+    most, other = max(asked.values(), default=0), len(asked.keys() - {("POST", f"{url}{SERVICE}") for url in urls})
+    requests = f"{asked.total()} requests, at most {most} to one, {other} of another kind"
     yield Row("nothing to do: requests", requests, f"{len(urls)} code repositories, 1 each", "", exact)
     yield Row("nothing to do: statefile", "untouched" if untouched else "written", "no write", "", untouched)
     yield Row("nothing to do: actions", str(actions), "0", "", actions == 0)

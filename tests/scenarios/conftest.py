@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worlds.world import World
-
-NewWorld = Callable[..., World]
+from worlds.world import NewWorld, World
 
 
 @pytest.fixture

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from worlds.line_world import broken, document, held, kinds
-from worlds.world import World, reasons
+from worlds.world import NewWorld, World, reasons
 
 from bot.model.observed import CiStatus, MergeRequest
-
-if TYPE_CHECKING:
-    from conftest import NewWorld
 
 NAMES = ("a", "b", "c", "d")
 

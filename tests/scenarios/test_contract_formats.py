@@ -10,14 +10,19 @@ import pytest
 from worlds.line_world import document
 from worlds.world import PROD, STAGE, World
 
-ACTION_KINDS = set(
-    "record_state start_run follow_run cancel_run open_merge_request update_merge_request regenerate_merge_request "
-    "split_merge_request merge_merge_request close_merge_request comment answer_command start_job".split()
-)
-GATES = set(
-    "published same_sha soak window freeze blocked_version going_back hold budget run_in_flight failed unknown vetoed "
-    "human_commit unsafe_edit unreachable invalid".split()
-)
+ACTION_KINDS = {
+    "record_state", "start_run", "follow_run", "cancel_run", "open_merge_request", "update_merge_request",
+    "regenerate_merge_request", "split_merge_request", "merge_merge_request", "close_merge_request", "comment",
+    "answer_command", "start_job",
+}  # fmt: skip
+GATES = {
+    "published", "same_sha", "soak", "window", "freeze", "blocked_version", "going_back", "hold", "budget",
+    "run_in_flight", "failed", "unknown", "vetoed", "human_commit", "unsafe_edit", "unreachable", "invalid",
+}  # fmt: skip
+MERGE_REQUEST = [
+    "iid", "title", "state", "source_branch", "target_branch", "head_sha", "author", "labels", "draft",
+    "has_conflicts", "description", "notes",
+]  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 SUBJECT = re.compile(r"target:.+/.+/.+|merge-request:.+|trigger:.+|job:.+/.+")
 
@@ -97,10 +102,7 @@ def test_the_command_line_from_adoption_to_production(plain: World) -> None:
     plain.later(hours=25)
     assert plain.saasbot("reconcile").out.startswith("Open merge requests (1)\n")
     listed = plain.saasbot("local", "mr", "list", "--format", "json").document
-    keys = (
-        "iid title state source_branch target_branch head_sha author labels draft has_conflicts description notes"
-    ).split()
-    assert [list(each) for each in listed] == [keys]
+    assert [list(each) for each in listed] == [MERGE_REQUEST]
     assert (listed[0]["state"], listed[0]["author"]) == ("opened", "saasbot")
     assert [list(note) for note in listed[0]["notes"]] == [["id", "author", "body"]]
     assert plain.saasbot("local", "mr", "comment", "1", "/saasbot ignore", "--as", "bob").code == 0

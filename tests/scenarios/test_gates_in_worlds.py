@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from worlds.line_world import held, kinds
 from worlds.world import BRANCH, PROD, STAGE, World, reasons, why
 
 from bot.providers.git import git
-
-if TYPE_CHECKING:
-    from conftest import NewWorld
 
 EAST = """\
   - name: east

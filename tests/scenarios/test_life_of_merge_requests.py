@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from worlds.line_world import document, held, kinds
-from worlds.world import BRANCH, PROD, World, reasons
+from worlds.world import BRANCH, PROD, NewWorld, World, reasons
 
 from bot.errors import LostState
 from bot.model.plan import Report
 from bot.providers.git import git
 from bot.settings import BotSettings
-
-if TYPE_CHECKING:
-    from conftest import NewWorld
 
 
 @pytest.fixture

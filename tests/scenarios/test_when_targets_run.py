@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 from worlds.line_world import document, held, kinds
-from worlds.world import PROD, STAGE, World, reasons, why
+from worlds.world import PROD, STAGE, NewWorld, World, reasons, why
 
 from bot.providers.git import git
 from bot.reconcile import Job
-
-if TYPE_CHECKING:
-    from conftest import NewWorld
 
 NEW = """\
   - name: {name}

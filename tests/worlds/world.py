@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,3 +163,7 @@ def why(report: Report, gate: str) -> Held:
     """The only entry that this gate holds."""
     (found,) = (each for each in report.plan.held if each.gate == gate)
     return found
+
+
+NewWorld = Callable[..., World]
+"""Lays a world out; the arguments are those of `World`, but the folder."""
