@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from bot.errors import SaasbotError
+from bot.errors import SaasbotError, WrongUsage
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
     from bot.cli import saasbot  # noqa: PLC0415 - errors of imports are errors of the program, told in one line too
 
     try:
+        _refuse_undecodable(sys.argv[1:])
         sys.exit(saasbot.main(standalone_mode=False) or 0)
     except SaasbotError as error:
         _say(error.message, error.hint)
@@ -36,6 +37,15 @@ def main() -> None:
             "this is a bug; SAASBOT_TRACEBACK=1 shows where, please report it",
         )
         sys.exit(1)
+
+
+def _refuse_undecodable(arguments: list[str]) -> None:
+    """Refuse bytes that are no text: they could be neither stored nor shown."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise WrongUsage(f"the argument {argument!r} is not valid text in this locale") from None
 
 
 def _say(message: str, hint: str = "") -> None:

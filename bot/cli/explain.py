@@ -6,9 +6,8 @@ from datetime import datetime
 
 import click
 
-from bot.cli.output import warn_behind
+from bot.cli.output import refuse_unknown, warn_behind
 from bot.cli.session import Session, moment
-from bot.errors import WrongUsage
 
 
 @click.command(help="Show every reason and gate of one target, with the next time it may move.")
@@ -23,14 +22,11 @@ def explain(session: Session, target: str, as_of: datetime | None, fmt: str) -> 
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
     from bot.cli.answers import explanation_json, explanation_text  # noqa: PLC0415
     from bot.core.explain import explain as explained  # noqa: PLC0415
-    from bot.core.scope import unknown_target  # noqa: PLC0415
 
     session.now = as_of or session.now
     job = session.job()
     warn_behind(job)
     context, _ = line.plan(job, job.ports.config.working_tree())
-    known = target in context.desired.targets or target in context.desired.invalid_targets
-    if not known and (context.state is None or target not in context.state.targets):
-        raise WrongUsage(unknown_target(context.desired, target), hint="`saasbot status` lists all targets")
+    refuse_unknown(context, target)
     found = explained(context, target)
     click.echo(explanation_json(found) if fmt == "json" else explanation_text(found), nl=False)

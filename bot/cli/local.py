@@ -147,6 +147,15 @@ def approve(session: Session, iid: int, user: str) -> None:
     done(people(session).approve_as(user, iid), f"{user} approved !{iid}")
 
 
+@mr.command(help="Make it a draft, or ready with --ready.")
+@click.argument("iid", type=int)
+@click.option("--ready", is_flag=True, help="It is no draft any more.")
+@click.pass_obj
+def draft(session: Session, iid: int, ready: bool) -> None:
+    """Change the draft mark as a person."""
+    done(people(session).set_draft(iid, draft=not ready), f"!{iid} is {'ready' if ready else 'a draft'}")
+
+
 @mr.command(help="Merge it.")
 @click.argument("iid", type=int)
 @AS

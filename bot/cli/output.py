@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot.errors import SaasbotError
+from bot.errors import SaasbotError, WrongUsage
 from bot.model.plan import Action, CancelRun, Outcome, OutcomeStatus, Report, StartRun
 
 if TYPE_CHECKING:
     from bot.cli.session import Session
+    from bot.core.context import Context
     from bot.reconcile import Job
     from bot.render.terminal import Style
 
@@ -37,6 +38,19 @@ def style() -> Style:
     from bot.render.terminal import Style  # noqa: PLC0415
 
     return Style(colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+
+
+def refuse_unknown(context: Context, target: str) -> None:
+    """Refuse a target that neither the config nor the statefile knows: a typo must not look like "nothing to do"."""
+    from bot.core.scope import unknown_target  # noqa: PLC0415 - `validate` names no targets
+
+    recorded = context.state.targets if context.state is not None else {}
+    if (
+        target not in context.desired.targets
+        and target not in context.desired.invalid_targets
+        and target not in recorded
+    ):
+        raise WrongUsage(unknown_target(context.desired, target), hint="`saasbot status` lists all targets")
 
 
 def warn_behind(job: Job) -> None:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import click
 
-from bot.cli.output import pass_text, warn_behind, warn_invalid
+from bot.cli.output import pass_text, refuse_unknown, warn_behind, warn_invalid
 from bot.cli.session import Session
 from bot.core.saved import save
 from bot.model.plan import Report
@@ -33,6 +33,8 @@ def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: Bin
     warn_behind(job)
     tree = job.ports.config.working_tree()
     context, report = line.plan(job, tree)
+    for target in targets:
+        refuse_unknown(context, target)
     if save_context is not None:
         save_context.write(save(context))
     warn_invalid(session, report)

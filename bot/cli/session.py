@@ -28,11 +28,11 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
         return None
     try:
         found = datetime.fromisoformat(value)
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise click.BadParameter(f"{value!r} is not an RFC 3339 time such as 2026-01-02T08:00:00Z", param=param)
-    return found.astimezone(UTC)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise click.BadParameter(f"{value!r} is not an RFC 3339 time such as 2026-01-02T08:00:00Z", param=param)
 
 
 @dataclass

@@ -24,6 +24,7 @@ class Lock(StrEnum):
     APPROVED = "approved"
     CI_RUNNING = "ci_running"
     INVALID = "invalid"
+    DRAFT = "draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ def _lock(sheet: Sheet, merge_request: MergeRequest, record: MergeRequestState) 
     desired = sheet.context.desired
     if any(edit.target in desired.invalid_targets or edit.file in desired.invalid for edit in record.edits):
         return Lock.INVALID
+    if merge_request.draft:
+        return Lock.DRAFT
     always = sheet.context.settings.promotions.update is Update.ALWAYS
     if not always and (merge_request.approved_by or merge_request.auto_merge):
         return Lock.APPROVED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from bot.core.batches import Batch
 from bot.core.branches import Branch
@@ -20,7 +21,13 @@ from bot.model.plan import (
 from bot.model.state import Edit, Reason
 from bot.render import comments
 from bot.render.words import short
-from bot.render.yaml_edit import ScalarEdit, edit
+from bot.render.yaml_edit import Edited, ScalarEdit, edit
+
+
+@lru_cache(maxsize=512)
+def edited(blob: bytes, edits: tuple[ScalarEdit, ...]) -> Edited:
+    """The file with these edits; a decision asks for the same ones in each of its rounds."""
+    return edit(blob, edits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +140,13 @@ def _build(sheet: Sheet, edits: Iterable[Edit]) -> Built | None:
         if blob is None:
             return None
         by_pointer = {targets[each.target].pointer: each for each in own}
-        edited = edit(blob, tuple(ScalarEdit(pointer, e.old, e.new) for pointer, e in by_pointer.items()))
-        refused = {each.pointer: each.reason for each in edited.unsafe}
+        made_of = edited(blob, tuple(ScalarEdit(pointer, e.old, e.new) for pointer, e in by_pointer.items()))
+        refused = {each.pointer: each.reason for each in made_of.unsafe}
         for pointer, reason in refused.items():
             sheet.hold(f"target:{by_pointer[pointer].target}", Gate.UNSAFE_EDIT, f"{file}: {reason}")
         made += [each for pointer, each in by_pointer.items() if pointer not in refused]
-        if edited.content != blob:
-            files[file] = edited.content
+        if made_of.content != blob:
+            files[file] = made_of.content
     return Built(files, tuple(sorted(made, key=lambda each: (each.file, each.target))))
 
 

@@ -15,7 +15,7 @@ from bot.core.sheet import Sheet
 from bot.model.desired import Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, Verdict
-from bot.model.state import Override, Publication
+from bot.model.state import CommandFreeze, Override, Publication
 from bot.render.words import short, span, utc
 
 
@@ -115,10 +115,18 @@ def overridden(gate: Gate, candidate: Candidate, sheet: Sheet) -> Override | Non
         (
             each
             for each in sheet.state.overrides
-            if each.target == candidate.target.id and each.sha == candidate.sha and each.gate == gate
+            if (each.target, each.sha, each.gate) == (candidate.target.id, candidate.sha, gate)
+            and not any(
+                _came_after(order, each, candidate.target) for order in sheet.state.freezes if gate is Gate.FREEZE
+            )
         ),
         None,
     )
+
+
+def _came_after(order: CommandFreeze, override: Override, target: Target) -> bool:
+    """Whether a freeze was ordered after the override: that one knew nothing of it."""
+    return order.at > override.at and schedule.command_freezes_target(order, target)
 
 
 def same_url(one: str, other: str) -> bool:

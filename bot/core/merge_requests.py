@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
-from bot.core.drafts import close_branch, is_rollback, open_batch, rebuild
+from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebuild
 from bot.core.gates import Candidate, gates, holding
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
@@ -28,7 +28,7 @@ from bot.model.plan import (
 )
 from bot.model.state import Edit, MergeRequestState, Reason, Veto
 from bot.render.words import short
-from bot.render.yaml_edit import ScalarEdit, edit
+from bot.render.yaml_edit import ScalarEdit
 from bot.settings import Merge, Regenerate
 
 GIVES_UP = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.BLOCKED_VERSION, Gate.VETOED, Gate.GOING_BACK})
@@ -39,6 +39,7 @@ LOCKED = {
     Lock.HOLD: (Gate.HOLD, "held by {by}{reason}; `unhold` lets it go"),
     Lock.APPROVED: (Gate.HOLD, "approved or set to merge: left alone, newer versions follow after it"),
     Lock.CI_RUNNING: (Gate.RUN_IN_FLIGHT, "its CI is running: not disturbed, what is newer follows after it"),
+    Lock.DRAFT: (Gate.HOLD, "a draft: left alone, newer versions follow when it is ready"),
     Lock.INVALID: (Gate.INVALID, "a file that it changes is invalid on the base"),
 }  # fmt: skip
 
@@ -121,7 +122,7 @@ def _safe(sheet: Sheet, branches: tuple[Branch, ...], wanted: dict[str, Edit]) -
         if blob is None:
             continue
         by_pointer = {sheet.context.desired.targets[e.target].pointer: e for e in fresh if e.file == file}
-        for refused in edit(blob, tuple(ScalarEdit(p, e.old, e.new) for p, e in by_pointer.items())).unsafe:
+        for refused in edited(blob, tuple(ScalarEdit(p, e.old, e.new) for p, e in by_pointer.items())).unsafe:
             each = by_pointer[refused.pointer]
             sheet.unsafe[each.target] = f"{file}: {refused.reason}"
             sheet.hold(f"target:{each.target}", Gate.UNSAFE_EDIT, sheet.unsafe[each.target])
@@ -205,10 +206,11 @@ def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due:
     gate, text = LOCKED[open_branch.lock]
     hold = open_branch.record.hold
     by, why = (hold.by, f": {hold.reason}" if hold.reason else "") if hold is not None else ("", "")
-    waits = open_branch.lock in (Lock.APPROVED, Lock.CI_RUNNING)
+    waits = open_branch.lock in (Lock.APPROVED, Lock.CI_RUNNING, Lock.DRAFT)
     if not waits or due != content(left):
         sheet.hold(open_branch.subject, gate, text.format(by=by, reason=why))
-    if open_branch.lock is Lock.APPROVED and open_branch.merge_request.has_conflicts:
+    cured = open_branch.lock in (Lock.APPROVED, Lock.DRAFT)
+    if cured and open_branch.merge_request.has_conflicts:
         rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
         return
     if open_branch.lock is Lock.APPROVED:

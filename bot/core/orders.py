@@ -76,7 +76,7 @@ def _new_notes(sheet: Sheet) -> Iterable[Told]:
     for merge_request in sorted(observed.merge_requests.values(), key=lambda each: each.iid):
         if merge_request.state is not MergeRequestStatus.OPENED:
             continue
-        last = int(sheet.state.cursors.get(f"notes:{merge_request.iid}", "0"))
+        last = sheet.state.cursors.get(f"notes:{merge_request.iid}", 0)
         fresh = sorted((note for note in merge_request.notes if int(note.id) > last), key=lambda note: int(note.id))
         yield from (Told(note, merge_request) for note in fresh)
 
@@ -92,8 +92,8 @@ def _handle(sheet: Sheet, told: Told) -> None:
         parsed = parse(note.body, settings.commands.prefix, settings.bot.name)
     if merge_request is not None and parsed:
         key = f"notes:{merge_request.iid}"
-        last = max(int(note.id), int(sheet.state.cursors.get(key, "0")))
-        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, key: str(last)})
+        last = max(int(note.id), sheet.state.cursors.get(key, 0))
+        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, key: last})
     for number, command in enumerate(parsed):
         _answer(sheet, told, number, command, _order(sheet, told, command))
 

@@ -27,7 +27,7 @@ from bot.model.plan import (
     SplitMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, MergeRequestState, Reason
+from bot.model.state import Edit, MergeRequestState, Reason, RunStatus
 from bot.render import comments
 from bot.render.words import utc
 
@@ -174,7 +174,8 @@ def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
         prefix=sheet.context.settings.commands.prefix,
     )
     told = not _report(sheet, merge_request, record.branch, comments.promotion_report(view))
-    ended = len(runs) >= len(present) and not any(run.status.in_flight for run in runs)
+    good = {run.target for run in runs if run.status is RunStatus.SUCCEEDED}
+    ended = all(each.target in good for each in present)
     late = record.changed_at is not None and sheet.now - record.changed_at > FOLLOWED
     if told and (ended or late):
         forget(sheet, record)

@@ -105,7 +105,7 @@ def _record(sheet: Sheet, record: TargetState, reason: Reason) -> None:
 def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sha: str) -> TargetState:
     """Bring a record up to date where nothing has to run: a new hash version, an adopted ref that is reachable now."""
     if not diff.same_version(record.config_hash):
-        record = replace(record, config=config, config_hash=diff.config_hash(config))
+        record = replace(record, ref=target.ref, config=config, config_hash=diff.config_hash(config))
         _record(sheet, record, Reason("hash_version", f"recorded again as hash version {diff.HASH_VERSION}"))
     unseen = _publisher_configs(sheet, target, sha).items() - record.publishers.items()
     fresh = {publisher: digest for publisher, digest in unseen if publisher not in record.publishers}
@@ -197,13 +197,16 @@ def candidate(sheet: Sheet, target: Target, sha: str, config_hash: str, kinds: f
     """The candidate that a start of this target is, for these kinds of reasons."""
     record = sheet.target_state(target.id)
     moved = bool(target.promotion.subscribe) and (record is None or record.sha != sha)
+    run = record.run if record is not None else None
+    again = run is not None and run.sha == sha != run.previous and run.status in ENDED_BADLY
+    by_hand = target.pinned and (record is None or record.ref != target.ref or again)
     return Candidate(
         target=target,
         sha=sha,
         occasion=Occasion.REF_CHANGE if moved else Occasion.SAME_REF,
         current=record.sha if record is not None else "",
         config_hash=config_hash,
-        person=moved,
+        person=by_hand,
         asked=target.id in sheet.state.run_requests,
         retry="retry" in kinds,
     )
@@ -269,7 +272,7 @@ def _start(
         reasons=reasons,
         intent_at=sheet.now,
         config_sha=sheet.context.desired.sha or "",
-        previous=record.deployed_sha or record.sha if record is not None else "",
+        previous=_before(record, sha),
         instance=target.pipeline.instance,
     )
     before = record or TargetState(target.id, target.file, target.ref, "", "", "")
@@ -285,6 +288,14 @@ def _start(
     sheet.starts += 1
     sheet.in_flight += 1
     sheet.actions.append(start(target, run))
+
+
+def _before(record: TargetState | None, sha: str) -> str:
+    """The last other version that was there; a second run of the same one does not hide it."""
+    if record is None:
+        return ""
+    present = record.deployed_sha or record.sha
+    return present if present != sha or record.run is None else record.run.previous
 
 
 def _hold_invalid(sheet: Sheet) -> None:

@@ -12,8 +12,12 @@ from typing import Any
 import msgspec
 
 from bot.core.renames import renamed
+from bot.core.statefile import without_zone
 from bot.errors import WrongUsage
-from bot.model.state import VERSION, State
+from bot.model.state import VERSION, State, TargetState
+
+UNREADABLE = (msgspec.DecodeError, ValueError)
+"""What a damaged part of a statefile raises; bad UTF-8 is a ValueError."""
 
 PLACES = {"target": "targets", "merge-request": "merge_requests", "channel": "channels", "trigger": "triggers"}
 
@@ -80,29 +84,40 @@ def salvage(data: bytes) -> tuple[State, tuple[str, ...]]:
     for field in fields(State):
         if field.name in raw:
             values |= _field(field.name, raw[field.name], lost)
+    if not values.get("lineage") or "targets" not in values:
+        raise WrongUsage(
+            "its lineage or all of its targets are lost: a new statefile would start everything",
+            hint="take the last good copy, or remove it and `reconcile --bootstrap adopt`",
+        )
     return replace(State(), **values), tuple(lost)
 
 
 def _field(name: str, raw: msgspec.Raw, lost: list[str]) -> dict[str, Any]:
     """One field whole, else entry by entry."""
     try:
-        return {name: getattr(_decode({name: raw}), name)}
-    except msgspec.DecodeError as error:
+        return {name: _sound(_decode({name: raw}), name)}
+    except UNREADABLE as error:
         cause = str(error)
     try:
         entries = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         lost.append(f"{name}: {cause}")
         return {}
     kept: dict[str, Any] = {}
     for key, value in entries.items():
         try:
-            part = _decode({name: msgspec.Raw(msgspec.json.encode({key: value}))})
-        except msgspec.DecodeError as error:
+            kept |= _sound(_decode({name: msgspec.Raw(msgspec.json.encode({key: value}))}), name)
+        except UNREADABLE as error:
             lost.append(f"{name}: {key}: {error}")
-        else:
-            kept |= getattr(part, name)
+            if name == "targets":  # adopted anew by the next pass; without a record it would start
+                kept[key] = TargetState(key, "", "", "", "", "", adopted=True)
     return {name: kept}
+
+
+def _sound(part: State, name: str) -> Any:
+    if without_zone(part):
+        raise ValueError("a time without a time zone")
+    return getattr(part, name)
 
 
 def _decode(document: Mapping[str, msgspec.Raw]) -> State:

@@ -283,7 +283,7 @@ class State:
     triggers: Mapping[str, str] = field(default_factory=dict)
     merge_requests: Mapping[str, MergeRequestState] = field(default_factory=dict)
     vetoes: tuple[Veto, ...] = ()
-    cursors: Mapping[str, str] = field(default_factory=dict)
+    cursors: Mapping[str, int] = field(default_factory=dict)
     failed_contents: tuple[FailedContent, ...] = ()
     splits: frozenset[str] = frozenset()
     requests: Mapping[str, PromotionRequest] = field(default_factory=dict)

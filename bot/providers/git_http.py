@@ -100,11 +100,18 @@ def _reason(error: object) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
 
 
+@lru_cache(maxsize=4)
+def _opener(scheme: str, authority: str, proxies: tuple[tuple[str, str], ...]) -> urllib.request.OpenerDirector:
+    """One opener for all requests: to make one takes as long as a request to a near server."""
+    handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), urllib.request.ProxyHandler(dict(proxies))]
+    if scheme == "https":
+        handlers.append(urllib.request.HTTPSHandler(context=_trust(authority)))
+    return urllib.request.build_opener(*handlers)
+
+
 def _send(request: urllib.request.Request) -> Answer:
-    handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-    if request.type == "https":
-        handlers.append(urllib.request.HTTPSHandler(context=_trust(os.environ.get("GIT_SSL_CAINFO", ""))))
-    opener = urllib.request.build_opener(*handlers)
+    proxies = tuple(sorted(urllib.request.getproxies().items()))
+    opener = _opener(request.type or "", os.environ.get("GIT_SSL_CAINFO", ""), proxies)
     deadline = time.monotonic() + TIMEOUT
     with opener.open(request, timeout=TIMEOUT) as response:
         if response.headers.get("Content-Type", "").partition(";")[0].strip() != _RESULT:

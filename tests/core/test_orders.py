@@ -142,7 +142,7 @@ def test_the_cursor_never_goes_back() -> None:
         context(prod(), recorded=state(record(prod())), seen=observed(merge_requests={1: request})),
         World(roles=PEOPLE, diffs={1: BranchDiff(sha("base"), ())}),
     )
-    assert kept(plan).cursors == {"notes:1": "9"}
+    assert kept(plan).cursors == {"notes:1": 9}
 
 
 def test_notes_are_not_read_where_polling_is_off_or_the_merge_request_is_over() -> None:
@@ -400,7 +400,7 @@ def test_a_question_stands_on_its_merge_request(text: str, about: str) -> None:
 
 def owed(answer: Answer, *notes: Note, key: bytes | None = None) -> Plan:
     request = merge_request("feature", author="eve", notes=notes)
-    recorded = state(record(prod()), answers={"1:5:0": answer}, cursors={"notes:1": "99"})
+    recorded = state(record(prod()), answers={"1:5:0": answer}, cursors={"notes:1": 99})
     seen = observed(merge_requests={1: request} if answer.iid == 1 else {})
     world = World(roles=PEOPLE, diffs={1: BranchDiff(sha("base"), ())})
     return decided(context(prod(), recorded=recorded, seen=seen, report_key=key), world)

@@ -52,6 +52,7 @@ from bot.model.state import (
     RunRequest,
     RunStatus,
     State,
+    TargetState,
     Veto,
 )
 
@@ -65,7 +66,7 @@ FULL = state(
     triggers={"nightly": "x"},
     merge_requests={REQUEST.source_branch: mr_record(REQUEST, moved(prod(), B), hold=Hold("bob", NOW, "wait"))},
     vetoes=(Veto(PROD, sha("x"), "bob", NOW),),
-    cursors={"notes:1": "9"},
+    cursors={"notes:1": 9},
     failed_contents=(FailedContent(frozenset({f"{PROD}@{sha('y')}"}), NOW, 3),),
     splits=frozenset({"svc.yml"}),
     requests={PROD: PromotionRequest(PROD, B, "ana", NOW)},
@@ -158,13 +159,27 @@ def test_what_can_be_read_is_kept() -> None:
     document["vetoes"] = [{"target": 1}]
     document["unknown"] = 1
     found, lost = upkeep.salvage(json.dumps(document).encode())
-    assert set(found.targets) == {PROD}
+    assert found.targets == {PROD: FULL.targets[PROD], STAGE: TargetState(STAGE, "", "", "", "", "", adopted=True)}
     assert (found.pins, found.blocks, found.vetoes) == (FULL.pins, (), ())
     assert [each.split(":")[0] for each in lost] == ["targets", "vetoes", "blocks"]
     assert STAGE in lost[0]
 
 
-@pytest.mark.parametrize("data", [b"garbage", b"[]", b"{}", b'{"version": 9}'])
+def test_a_target_whose_record_was_lost_is_adopted_again_and_not_started() -> None:
+    document = json.loads(encode(state(record(prod()), record(stage()))))
+    document["targets"][STAGE]["deployed_at"] = "2026-01-05T00:00:00"
+    found, lost = upkeep.salvage(json.dumps(document).encode())
+    assert len(lost) == 1
+    plan = decided(context(prod(), stage(), recorded=found))
+    assert [type(action).__name__ for action in plan.actions] == ["RecordState", "RecordState"]
+    assert plan.record is not None
+    back = plan.record.targets[STAGE]
+    assert (back.ref, back.config_hash, bool(back.sha)) == ("main", record(stage()).config_hash, True)
+
+
+@pytest.mark.parametrize(
+    "data", [b"garbage", b"[]", b"{}", b'{"version": 9}', b'{"version": 1}', b'{"version": 1, "lineage": "a\xff"}']
+)
 def test_nothing_is_salvaged_from_what_is_no_statefile(data: bytes) -> None:
     with pytest.raises(WrongUsage):
         upkeep.salvage(data)
@@ -278,4 +293,17 @@ def test_only_plain_data_is_saved() -> None:
 
 
 def test_a_document_with_little_in_it_is_a_state_with_little_in_it() -> None:
-    assert upkeep.salvage(b'{"version": 1}') == (State(), ())
+    assert upkeep.salvage(b'{"version": 1, "lineage": "l", "targets": {}}') == (State(lineage="l"), ())
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b'{"version": 1}', "no lineage"),
+        (b'{"version": 1, "lineage": "l", "time": "2026-01-05T00:00:00"}', "no time zone"),
+        (b'{"version": 1, "lineage": "\xe6"}', "cut off"),
+    ],
+)
+def test_what_would_start_everything_or_break_a_pass_is_no_statefile(data: bytes, says: str) -> None:
+    with pytest.raises(WrongUsage, match=says):
+        decode(data, "the statefile")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from worlds.world import PROD, World
 
 from bot.config.load import load
 from bot.config.schema import Schemas
@@ -22,6 +25,7 @@ from bot.model.observed import Observed
 from bot.model.state import State
 from bot.ports import SourceFile
 from bot.providers.resources import example, schemas
+from bot.reconcile import plan as plan_of
 from bot.render.findings import render
 from bot.settings import Settings
 
@@ -179,3 +183,72 @@ def test_a_mutated_statefile_is_refused_or_read() -> None:
         except Exception as error:
             raise AssertionError(content) from error
         assert isinstance(found, State)
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    -1,
+    0,
+    10**30,
+    1.5,
+    True,
+    "",
+    "x",
+    "/",
+    "x:y",
+    [],
+    [None],
+    {},
+    {"x": 1},
+    "2026-01-05T00:00:00",
+)
+
+
+def with_odd_value(document: Any, chance: random.Random) -> None:
+    """Put an odd value somewhere in a document, take an entry out, or call it by another name."""
+    while True:
+        keys = list(document) if isinstance(document, dict) else list(range(len(document)))
+        if not keys:
+            return
+        key = chance.choice(keys)
+        if isinstance(document[key], dict | list) and chance.random() < 0.85:
+            document = document[key]
+            continue
+        if isinstance(document, dict) and chance.random() < 0.2:
+            value = document.pop(key)
+            if chance.random() < 0.5:
+                document["elsewhere"] = value
+            return
+        document[key] = chance.choice(ODD)
+        return
+
+
+def test_a_statefile_with_odd_values_is_refused_or_planned_with(plain: World) -> None:
+    plain.promoted()
+    plain.comment("alice", "/saasbot hold")
+    plain.comment("bob", "/saasbot status")
+    plain.say("alice", f"pin {PROD}")
+    plain.say("alice", 'freeze environment:stage 4h reason="x"')
+    plain.say("alice", f'block {plain.folders.service("svc")} {"a" * 40} reason="x"')
+    plain.say("alice", f'override soak {PROD} reason="x"')
+    plain.commit()
+    job = plain.job()
+    context, _ = plan_of(job, job.ports.config.tree(job.ports.config.fetch("main")))
+    assert context.state is not None
+    original, chance = json.loads(encode(context.state)), random.Random("odd 20260105")  # noqa: S311 - as above
+    planned = 0
+    for _ in range(MUTATIONS):
+        document = json.loads(json.dumps(original))
+        for _ in range(chance.randint(1, 3)):
+            with_odd_value(document, chance)
+        try:
+            state = decode(json.dumps(document).encode(), "the statefile")
+            deliberate(replace(context, state=state))
+        except SaasbotError:
+            continue
+        except Exception as error:
+            raise AssertionError(
+                {key: found for key, found in document.items() if found != original.get(key)}
+            ) from error
+        planned += 1
+    assert planned > MUTATIONS // 20

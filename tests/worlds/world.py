@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worlds.line_world import LineWorld
 
+from bot.__main__ import main
 from bot.model.observed import CiStatus, MergeRequest
 from bot.model.plan import ACTION_KINDS, Held, Report
 from bot.model.state import Answer
@@ -137,17 +140,33 @@ class World(LineWorld):
         return next(line.split()[1] for line in lines if line.startswith("    ref: ") and line.split()[1] != "main")
 
     def saasbot(self, *arguments: str, now: bool = True) -> Ended:
-        """A `saasbot` process in the bot's checkout."""
-        time = ("--now", self.now.isoformat()) if now else ()
-        done = subprocess.run(
-            (sys.executable, "-m", "bot", "--config", str(self.config), *time, *arguments),
+        """`saasbot` as the process runs it, in this one: its exit code and what it prints."""
+        argv, on_term = sys.argv, signal.getsignal(signal.SIGTERM)
+        out, err = io.StringIO(), io.StringIO()
+        sys.argv = ["saasbot", *self._arguments(*arguments, now=now)]
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                main()
+        except SystemExit as ended:
+            return Ended(int(ended.code or 0), out.getvalue(), err.getvalue())
+        finally:
+            sys.argv = argv
+            signal.signal(signal.SIGTERM, on_term)
+        raise AssertionError("it ends with an exit code")
+
+    def process(self, *arguments: str) -> subprocess.Popen[str]:
+        """`saasbot` in a process of its own."""
+        return subprocess.Popen(
+            (sys.executable, "-m", "bot", *self._arguments(*arguments)),
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "NO_COLOR": "1"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def _arguments(self, *arguments: str, now: bool = True) -> tuple[str, ...]:
+        time = ("--now", self.now.isoformat()) if now else ()
+        return ("--config", str(self.config), *time, *arguments)
 
 
 def reasons(report: Report, kind: str = "start_run") -> dict[str, list[tuple[str, str]]]:

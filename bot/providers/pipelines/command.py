@@ -144,6 +144,7 @@ class CommandPipelines:
 
     def list_runs(self) -> tuple[RunRow, ...]:
         """Every run there is a record of, oldest request first."""
+        self._require()
         rows = []
         for folder in sorted(path.parent for path in self._runs.glob("*/request.json")):
             request = request_of(folder)
