@@ -145,7 +145,7 @@ class Chaos:
         for target in self.failing:
             self.world.fail(target, fails=False)
         for name in NAMES:
-            self.world.reconcile(("alice", f"unpin {name}/{name}/prod"))
+            self.world.reconcile(("alice", f"unpin {name}/{name}/stage"), ("alice", f"unpin {name}/{name}/prod"))
         self.world.reconcile(("alice", "unfreeze environment:prod"))
         for each in self.world.merge_requests():
             self.world.people.comment_as("alice", each.iid, "/saasbot unhold")
