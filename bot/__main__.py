@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -29,6 +30,11 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            sys.exit(0)
+        _say(f"{error.filename or 'writing the output'}: {error.strerror or error}", "what was done is recorded")
+        sys.exit(1)
     except Exception as error:
         if os.environ.get("SAASBOT_TRACEBACK"):
             raise

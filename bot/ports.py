@@ -50,6 +50,9 @@ class ConfigRepository(Protocol):
     def working_tree(self) -> ConfigTree:
         """The working tree, uncommitted edits included."""
 
+    def require_root(self) -> None:
+        """Raise WrongUsage unless the checkout's root is where the config is read; for whatever writes."""
+
     def fetch(self, branch: str) -> str:
         """Bring the head of `branch` from origin and return its sha; the working tree is left alone."""
 

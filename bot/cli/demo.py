@@ -16,7 +16,7 @@ from bot.cli.local import local
 from bot.cli.output import pass_text, style
 from bot.cli.reconcile import merged
 from bot.cli.session import Session
-from bot.errors import WriteFailed
+from bot.errors import WriteFailed, WrongUsage
 from bot.model.plan import Report
 from bot.providers.demo_world import World, commit_to_service, edit_as, lay_out
 from bot.render.words import utc
@@ -34,8 +34,11 @@ def demo(folder: Path | None) -> None:
     """Tell the story, and leave the world for the reader to play with."""
     root = folder or Path(tempfile.mkdtemp(prefix="saasbot-demo-"))
     if root.exists() and any(root.iterdir()):
-        raise WriteFailed(f"{root} is not empty", hint="name a new folder")
-    story = Story(lay_out(root, MONDAY - timedelta(days=7)))
+        raise WrongUsage(f"{root} is not empty", hint="name a new folder")
+    try:
+        story = Story(lay_out(root, MONDAY - timedelta(days=7)))
+    except OSError as error:
+        raise WriteFailed(f"{root}: {error.strerror or error}", hint="name a folder that can be made") from error
     for step in STEPS:
         step(story)
     click.echo(f"\nThe world stays in {story.world.root}; go on with it:")

@@ -72,7 +72,10 @@ class Session:
 
         if writes and self.now is not None and settings.forge.provider != "local":
             raise WrongUsage("--now and a command that writes go together with a local forge only")
-        return build(self.config, settings, os.environ, self.now)
+        ports = build(self.config, settings, os.environ, self.now)
+        if writes:
+            ports.config.require_root()
+        return ports
 
     def job(self, settings: Settings | None = None, *, writes: bool = False, **more: Any) -> Job:
         """What a pass works with."""
@@ -82,6 +85,8 @@ class Session:
 
         settings = settings or self.settings()
         key = read_secret(settings.report_key, self.config)
+        if key is None and settings.report_key.file:
+            raise WrongUsage(f"saasbot.yml: report.key: {settings.report_key.file} cannot be read, or is empty")
         return Job(
             ports=self.ports(settings, writes=writes),
             settings=settings,

@@ -21,9 +21,10 @@ from bot.config.reach import held_targets, nameless
 from bot.config.repository import Repository
 from bot.config.rules import Issue
 from bot.config.schema import Schemas
-from bot.config.settings_file import NAME
+from bot.config.settings_file import NAME, no_data
 from bot.config.summary import Kept, Place, Summary
 from bot.config.tree import blob_id, is_yaml
+from bot.errors import InvalidConfiguration
 from bot.model.desired import App, Desired, Freeze, Target
 from bot.model.findings import Finding, Severity
 from bot.ports import Cache, ConfigTree, SourceFile
@@ -44,7 +45,10 @@ class Loaded:
 
 
 def load(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cache: Cache) -> Loaded:
-    """Read every data file under `settings.data_dir`; what has an error is in `desired.invalid`, never an exception."""
+    """Read every data file under `settings.data_dir`; what has an error is in `desired.invalid`.
+
+    Raises InvalidConfiguration where there is no such folder: nothing may look removed for that.
+    """
     repository = read(tree, settings, schemas, cache)
     findings = judged(tree, repository)
     return Loaded(desired(tree.sha, repository, findings), findings)
@@ -54,6 +58,8 @@ def read(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cac
     """Return the summaries of all data files of a tree."""
     root = "" if settings.data_dir == "." else f"{settings.data_dir}/"
     files = tree.files()
+    if root and not any(file.path.startswith(root) for file in files):
+        raise InvalidConfiguration(no_data(settings.data_dir).message)
     wanted = [file for file in files if file.path.startswith(root) and is_yaml(file.path) and file.path != NAME]
     name = f"summaries-{_version(schemas, settings)}"
     kept = _kept(cache, name)

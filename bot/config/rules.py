@@ -29,6 +29,7 @@ RULES: Mapping[str, str] = {
     "unreachable-window": "A window never opens.",
     "subscriber-not-pinned": "A target that subscribes to a channel does not pin `ref` to a full 40-digit sha.",
     "misplaced-settings": "Settings stand outside of `saasbot.yml` (a warning), or it is of another kind.",
+    "missing-data": "The folder that `dataDir` names has no file.",
     "missing-settings": "There is no `saasbot.yml` at the root of the config repository.",
     "alias-collision": "The command prefix is a quick action of GitLab, which would swallow the command.",
     "compat-ignored": "A field of an app-interface file has no meaning here (a warning).",

@@ -65,7 +65,10 @@ def read_settings(tree: ConfigTree, schemas: Mapping[str, bytes]) -> tuple[Setti
     """Return the settings of a tree, and what is wrong with its `saasbot.yml`."""
     for file in tree.files():
         if file.path == NAME:
-            return settings(next(iter(tree.read([file]))), Schemas(schemas))
+            found, findings = settings(next(iter(tree.read([file]))), Schemas(schemas))
+            if found is not None and found.data_dir != "." and not _has(tree, found.data_dir):
+                return None, (*findings, no_data(found.data_dir))
+            return found, findings
     message = f"there is no `{NAME}` at the root of the config repository"
     return None, (Finding(NAME, 1, 1, Severity.ERROR, "missing-settings", message, "`saasbot init` writes one"),)
 
@@ -86,6 +89,18 @@ def best_settings(tree: ConfigTree) -> Settings:
         data_dir="." if _escapes(folder) else _folder(folder),
         compat_pipeline=text_of(pipeline) or path_of(pipeline),
     )
+
+
+def no_data(folder: str) -> Finding:
+    """The finding for a `dataDir` that does not exist."""
+    message = f"`dataDir` is {folder!r}, and the repository has no file in it"
+    return Finding(
+        NAME, 1, 1, Severity.ERROR, "missing-data", message, "name the folder of the data files, or leave it out"
+    )
+
+
+def _has(tree: ConfigTree, folder: str) -> bool:
+    return any(file.path.startswith(f"{folder}/") for file in tree.files())
 
 
 def _issues(doc: Any, schemas: Schemas) -> list[Issue]:

@@ -6,8 +6,8 @@ import hashlib
 
 
 def is_yaml(path: str) -> bool:
-    """Whether a file is YAML by its name."""
-    return path.endswith((".yml", ".yaml"))
+    """Whether a file is YAML by its name; a name that is no text cannot be referred to, and is left alone."""
+    return path.endswith((".yml", ".yaml")) and not any("\ud800" <= char <= "\udfff" for char in path)
 
 
 def blob_id(content: bytes) -> str:

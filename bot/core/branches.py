@@ -49,24 +49,28 @@ class Branch:
 
     @property
     def files(self) -> frozenset[str]:
-        """The files it touches."""
-        return frozenset(edit.file for edit in self.edits)
+        """The files it touches, those of a person's commits included."""
+        changes = self.diff.changes if self.diff is not None else ()
+        return frozenset((*(edit.file for edit in self.edits), *(change.path for change in changes)))
 
 
 def own_branches(sheet: Sheet) -> tuple[Branch, ...]:
     """The bot's open merge requests, in the order of their numbers; one with unknown content is left out this pass."""
     found = []
     for merge_request in sorted(sheet.context.observed.merge_requests.values(), key=lambda each: each.iid):
-        if is_own(merge_request) and merge_request.state is MergeRequestStatus.OPENED:
+        if is_own(sheet, merge_request) and merge_request.state is MergeRequestStatus.OPENED:
             branch = _branch(sheet, merge_request)
             if branch is not None:
                 found.append(branch)
     return tuple(found)
 
 
-def is_own(merge_request: MergeRequest) -> bool:
-    """Whether a merge request is of a branch that belongs to the bot."""
-    return merge_request.source_branch.startswith(PREFIX)
+def is_own(sheet: Sheet, merge_request: MergeRequest) -> bool:
+    """Whether a merge request is the bot's: on a branch of its name, and opened by it or on its record."""
+    if not merge_request.source_branch.startswith(PREFIX):
+        return False
+    known = any(record.iid == merge_request.iid for record in sheet.state.merge_requests.values())
+    return known or merge_request.author == sheet.context.observed.me
 
 
 def _branch(sheet: Sheet, merge_request: MergeRequest) -> Branch | None:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from bot.core.batches import Batch
 from bot.core.branches import Branch
 from bot.core.sheet import Sheet
+from bot.model.observed import MergeRequest, MergeRequestStatus
 from bot.model.plan import (
     CloseMergeRequest,
     Commit,
@@ -40,6 +41,12 @@ class Built:
 
 def open_batch(sheet: Sheet, batch: Batch) -> None:
     """Open a merge request for a batch, if the settings allow one more."""
+    taken = next((mr for mr in sheet.context.observed.merge_requests.values() if _holds(mr, batch.branch)), None)
+    if taken is not None:
+        for each in batch.edits:
+            why = f"!{taken.iid} of {taken.author} uses the branch {batch.branch}, which is the bot's"
+            sheet.hold(f"target:{each.target}", Gate.HUMAN_COMMIT, why)
+        return
     limit = sheet.context.settings.promotions.max_open
     if sheet.opened >= limit:
         for each in batch.edits:
@@ -70,6 +77,10 @@ def open_batch(sheet: Sheet, batch: Batch) -> None:
             reasons=tuple(_why(sheet, each) for each in built.edits[:20]),
         )
     )
+
+
+def _holds(merge_request: MergeRequest, branch: str) -> bool:
+    return merge_request.state is MergeRequestStatus.OPENED and merge_request.source_branch == branch
 
 
 def rebuild(

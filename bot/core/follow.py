@@ -156,7 +156,7 @@ def environment(target: Target, run: Run) -> dict[str, str]:
 
 
 def _time_out(sheet: Sheet, record: TargetState, run: Run) -> None:
-    pipeline = pipeline_of(sheet, record.id)
+    pipeline = pipeline_of(sheet, record.id, run)
     began = run.started_at or run.intent_at
     if pipeline is None or began is None:
         return
@@ -176,7 +176,11 @@ def cancel(sheet: Sheet, record: TargetState, run: Run, pipeline: Pipeline, reas
     sheet.actions.append(CancelRun(f"target:{record.id}", record.id, run, pipeline, (reason,)))
 
 
-def pipeline_of(sheet: Sheet, target: str) -> Pipeline | None:
-    """The pipeline that a target's run uses, if the target is still there."""
+def pipeline_of(sheet: Sheet, target: str, run: Run) -> Pipeline | None:
+    """The pipeline that a target's run uses; where the target is gone, what the run itself remembers."""
     found = sheet.context.desired.targets.get(target)
-    return found.pipeline if found is not None else None
+    if found is not None:
+        return found.pipeline
+    if run.instance is None:
+        return None
+    return Pipeline(run.pipeline, run.instance, timeout=run.timeout or timedelta(hours=1))

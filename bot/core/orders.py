@@ -74,7 +74,8 @@ def _new_notes(sheet: Sheet) -> Iterable[Told]:
     if not sheet.context.settings.commands.poll:
         return
     for merge_request in sorted(observed.merge_requests.values(), key=lambda each: each.iid):
-        if merge_request.state is not MergeRequestStatus.OPENED:
+        followed = any(record.iid == merge_request.iid for record in sheet.state.merge_requests.values())
+        if merge_request.state is not MergeRequestStatus.OPENED and not followed:
             continue
         last = sheet.state.cursors.get(f"notes:{merge_request.iid}", 0)
         fresh = sorted((note for note in merge_request.notes if int(note.id) > last), key=lambda note: int(note.id))

@@ -20,7 +20,7 @@ MOST = 20
 def of_people(sheet: Sheet) -> Iterable[MergeRequest]:
     """Open merge requests of people that touch YAML files of the config."""
     for merge_request in sorted(sheet.context.observed.merge_requests.values(), key=lambda each: each.iid):
-        if is_own(merge_request) or merge_request.state is not MergeRequestStatus.OPENED:
+        if is_own(sheet, merge_request) or merge_request.state is not MergeRequestStatus.OPENED:
             continue
         compared = sheet.facts.diff(merge_request.iid)
         if isinstance(compared, BranchDiff) and any(_is_data(sheet, change.path) for change in compared.changes):

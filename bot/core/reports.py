@@ -171,7 +171,7 @@ def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
         held=_held(sheet, record.branch, present),
         runs=runs,
         notices=("merged",),
-        prefix=sheet.context.settings.commands.prefix,
+        prefix="",
     )
     told = not _report(sheet, merge_request, record.branch, comments.promotion_report(view))
     good = {run.target for run in runs if run.status is RunStatus.SUCCEEDED}

@@ -49,7 +49,7 @@ def scope_of(sheet: Sheet, command: words.Command, merge_request: MergeRequest |
     elif branch is not None:
         targets = tuple(desired.targets[e.target] for e in branch.edits if e.target in desired.targets)
     else:
-        targets = _changed(sheet, merge_request)
+        targets = _recorded(sheet, merge_request) or _changed(sheet, merge_request)
     holder = branch.record.hold.by if branch is not None and branch.record.hold is not None else ""
     return Scope(targets, owners_of(sheet, targets), holder, branch, merge_request, bool(name))
 
@@ -71,9 +71,17 @@ def owners_of(sheet: Sheet, targets: tuple[Target, ...]) -> frozenset[str]:
 
 
 def _own_branch(sheet: Sheet, merge_request: MergeRequest | None) -> Branch | None:
-    if merge_request is None or not is_own(merge_request):
+    if merge_request is None or not is_own(sheet, merge_request):
         return None
     return next((each for each in own_branches(sheet) if each.merge_request.iid == merge_request.iid), None)
+
+
+def _recorded(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[Target, ...]:
+    """The targets of a merged merge request of the bot whose runs are still followed."""
+    iid = merge_request.iid if merge_request is not None else 0
+    edits = [edit for record in sheet.state.merge_requests.values() if record.iid == iid for edit in record.edits]
+    targets = sheet.context.desired.targets
+    return tuple(targets[edit.target] for edit in edits if edit.target in targets)
 
 
 def _changed(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[Target, ...]:

@@ -22,6 +22,9 @@ from bot.render.words import short
 REMOVED_KEPT = timedelta(days=30)
 """How long the record of a removed target is kept."""
 
+ROOM = frozenset({Gate.RUN_IN_FLIGHT, Gate.BUDGET})
+"""Gates that the end of the run in flight opens: nothing else may hold what `onNewer: cancel` makes room for."""
+
 
 def start_runs(sheet: Sheet) -> None:
     """Go through all targets: adopt, re-record, start or hold each; then note those that are gone."""
@@ -127,8 +130,8 @@ def reasons_of(sheet: Sheet, target: Target, record: TargetState | None, config:
         reasons = [] if gone else [Reason("config_change", "marked to be deleted")]
         return (*reasons, *_again(sheet, target, record, diff.hash_of(config, record), sha))
     reasons = []
-    if record.deleted:
-        reasons.append(Reason("new_target", f"{target.id} was deleted and is wanted again"))
+    if record.deleted or (record.run is not None and record.run.action is RunAction.DELETE):
+        reasons.append(Reason("new_target", f"{target.id} was to be deleted and is wanted again"))
     reasons += _config_reasons(target, record, config, sha)
     reasons += _moving_commit(target, record, sha)
     reasons += _publisher_config(sheet, target, record, sha)
@@ -228,7 +231,7 @@ def _start_or_hold(
     verdicts = holding(gates(wanted, sheet))
     for verdict in verdicts:
         sheet.hold(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
-    if [verdict.gate for verdict in verdicts] == [Gate.RUN_IN_FLIGHT]:
+    if Gate.RUN_IN_FLIGHT in (stops := {verdict.gate for verdict in verdicts}) and stops <= ROOM:
         _cancel_older(sheet, target, record, sha, digest)
     if verdicts:
         return
@@ -273,6 +276,7 @@ def _start(
         intent_at=sheet.now,
         config_sha=sheet.context.desired.sha or "",
         previous=_before(record, sha),
+        timeout=target.pipeline.timeout,
         instance=target.pipeline.instance,
     )
     before = record or TargetState(target.id, target.file, target.ref, "", "", "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.model.desired import Instance
@@ -70,6 +70,7 @@ class Run:
     config_sha: str = ""
     previous: str = ""
     """The sha that was there before this run; what `rollback` goes back to."""
+    timeout: timedelta | None = None
     instance: Instance | None = None
     """Where it runs; kept so that it is followed to its end even when its pipeline has left the config."""
 

@@ -55,6 +55,18 @@ class GitConfig:
             self._bring(sha, branch, name)
         return sha
 
+    def require_root(self) -> None:
+        """Raise WrongUsage in a subfolder of a checkout: edits made there would land beside the files meant."""
+        try:
+            prefix = text(git(self._root, "rev-parse", "--show-prefix")).strip()
+        except GitError:  # no checkout at all: asking origin says so better
+            return
+        if prefix:
+            raise WrongUsage(
+                f"{self._root} is the folder {prefix.rstrip('/')} of a git repository",
+                hint="saasbot.yml lies at the root of the config repository; dataDir names the folder of its data",
+            )
+
     def _present(self, sha: str) -> bool:
         """Whether the commit's whole tree can be listed; what was listed is kept for `tree`."""
         try:

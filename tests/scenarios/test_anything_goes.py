@@ -16,7 +16,7 @@ from bot.providers.git import git
 STEPS = int(os.environ.get("SAASBOT_STEPS", "25"))
 """Things that happen in one world."""
 
-SEEDS = range(int(os.environ.get("SAASBOT_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("SAASBOT_SEEDS", "2")))
 """Worlds; some hundreds were tried by hand."""
 
 NAMES = ("a", "b", "c")

@@ -73,6 +73,6 @@ def file_state(url: str, folder: Path) -> FileState:
         if host not in {"", "localhost"}:
             raise WrongUsage(f"state.url {url!r} names the host {host!r}", hint="write file:PATH for a local file")
         path = slash + rest
-    if scheme != "file" or not path.strip("/"):
+    if scheme != "file" or not path.strip("/") or "\0" in unquote(path):
         raise WrongUsage(f"state.url {url!r} is not the URL of a file", hint="write file:PATH, e.g. file:../state.json")
     return FileState(folder / unquote(path))
