@@ -17,7 +17,7 @@ STEPS = int(os.environ.get("SAASBOT_STEPS", "25"))
 """Things that happen in one world."""
 
 SEEDS = range(int(os.environ.get("SAASBOT_SEEDS", "2")))
-"""Worlds; some hundreds were tried by hand."""
+"""Worlds."""
 
 NAMES = ("a", "b", "c")
 BATCHES = ("file", "all, maxBatch: 2", "all", "app", "channel")

@@ -21,7 +21,7 @@ WRITES = 24
 """Writes of the whole story below, give or take a poll that sees a run pending; the test checks it."""
 
 RACES = int(os.environ.get("SAASBOT_RACES", "12"))
-"""Rounds of two passes at once; a thousand were tried by hand."""
+"""Rounds of three times two passes at once."""
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from worlds.world import BRANCH, PROD, STAGE, World
 
 KILLS = int(os.environ.get("SAASBOT_KILLS", "10"))
-"""Processes killed at seeded moments; a few hundred were tried by hand."""
+"""Processes killed at seeded moments."""
 
 ROUNDS = int(os.environ.get("SAASBOT_RACES", "3"))
 """Rounds of two processes at once."""
