@@ -21,7 +21,7 @@ from bot.config.reach import held_targets, nameless
 from bot.config.repository import Repository
 from bot.config.rules import Issue
 from bot.config.schema import Schemas
-from bot.config.settings_file import NAME, no_data
+from bot.config.settings_file import NAME, has_data, no_data
 from bot.config.summary import Kept, Place, Summary
 from bot.config.tree import blob_id, is_yaml
 from bot.errors import InvalidConfiguration
@@ -49,6 +49,8 @@ def load(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cac
 
     Raises InvalidConfiguration where there is no such folder: nothing may look removed for that.
     """
+    if settings.data_dir != "." and not has_data(tree, settings.data_dir):
+        raise InvalidConfiguration(f"saasbot.yml: {no_data(settings.data_dir).message}")
     repository = read(tree, settings, schemas, cache)
     findings = judged(tree, repository)
     return Loaded(desired(tree.sha, repository, findings), findings)
@@ -58,8 +60,6 @@ def read(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cac
     """Return the summaries of all data files of a tree."""
     root = "" if settings.data_dir == "." else f"{settings.data_dir}/"
     files = tree.files()
-    if root and not any(file.path.startswith(root) for file in files):
-        raise InvalidConfiguration(no_data(settings.data_dir).message)
     wanted = [file for file in files if file.path.startswith(root) and is_yaml(file.path) and file.path != NAME]
     name = f"summaries-{_version(schemas, settings)}"
     kept = _kept(cache, name)

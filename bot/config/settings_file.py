@@ -66,7 +66,7 @@ def read_settings(tree: ConfigTree, schemas: Mapping[str, bytes]) -> tuple[Setti
     for file in tree.files():
         if file.path == NAME:
             found, findings = settings(next(iter(tree.read([file]))), Schemas(schemas))
-            if found is not None and found.data_dir != "." and not _has(tree, found.data_dir):
+            if found is not None and found.data_dir != "." and not has_data(tree, found.data_dir):
                 return None, (*findings, no_data(found.data_dir))
             return found, findings
     message = f"there is no `{NAME}` at the root of the config repository"
@@ -99,7 +99,8 @@ def no_data(folder: str) -> Finding:
     )
 
 
-def _has(tree: ConfigTree, folder: str) -> bool:
+def has_data(tree: ConfigTree, folder: str) -> bool:
+    """Return whether a tree has any file below a folder."""
     return any(file.path.startswith(f"{folder}/") for file in tree.files())
 
 

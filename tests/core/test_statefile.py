@@ -165,6 +165,13 @@ def test_what_can_be_read_is_kept() -> None:
     assert STAGE in lost[0]
 
 
+def test_a_lost_entry_of_anything_else_is_just_gone() -> None:
+    document = json.loads(encode(state(record(prod()))))
+    document["pins"] = {PROD: 5}
+    found, lost = upkeep.salvage(json.dumps(document).encode())
+    assert (dict(found.pins), len(lost)) == ({}, 1)
+
+
 def test_a_target_whose_record_was_lost_is_adopted_again_and_not_started() -> None:
     document = json.loads(encode(state(record(prod()), record(stage()))))
     document["targets"][STAGE]["deployed_at"] = "2026-01-05T00:00:00"
