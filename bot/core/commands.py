@@ -13,74 +13,11 @@ from functools import lru_cache
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.core.phrases import USAGE, parse_line
-from bot.core.rights import Allowed, Denied, Rights, Who, authorise
+from bot.core.phrases import parse_line
 from bot.core.verbs import (
-    VERBS,
-    Block,
-    Cancel,
     Command,
-    Explain,
-    FreezeCmd,
-    Group,
-    Help,
-    HoldCmd,
-    Ignore,
-    OverrideCmd,
-    Pin,
-    PlanCmd,
-    Promote,
-    Refresh,
-    Regenerate,
-    Retry,
-    Rollback,
-    Split,
-    Status,
-    Unblock,
-    Unfreeze,
-    Unhold,
     Unparsed,
-    Unpin,
-    verb,
 )
-
-__all__ = [
-    "USAGE",
-    "VERBS",
-    "Allowed",
-    "Block",
-    "Cancel",
-    "Command",
-    "Denied",
-    "Explain",
-    "FreezeCmd",
-    "Group",
-    "Help",
-    "HoldCmd",
-    "Ignore",
-    "OverrideCmd",
-    "Pin",
-    "PlanCmd",
-    "Promote",
-    "Refresh",
-    "Regenerate",
-    "Retry",
-    "Rights",
-    "Rollback",
-    "Split",
-    "Status",
-    "Unblock",
-    "Unfreeze",
-    "Unhold",
-    "Unparsed",
-    "Unpin",
-    "Who",
-    "authorise",
-    "freeze_until",
-    "parse",
-    "parse_line",
-    "verb",
-]
 
 _LONGEST_BODY = 100_000  # characters; forges allow more, commands do not need it
 _MARKED = ("em_open", "em_close", "strong_open", "strong_close")

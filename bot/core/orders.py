@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from bot.core import verbs as words
-from bot.core.commands import parse, parse_line
+from bot.core.commands import parse
 from bot.core.effects import Done, carry_out
 from bot.core.own_notes import answered, mark_answer
+from bot.core.phrases import parse_line
 from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.scope import Scope, scope_of
 from bot.core.sheet import Sheet

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.commands import (
+from bot.core.rights import Allowed, Denied, Rights, Who, authorise
+from bot.core.verbs import (
     VERBS,
-    Allowed,
     Block,
     Cancel,
     Command,
-    Denied,
     Explain,
     FreezeCmd,
     Group,
@@ -24,7 +23,6 @@ from bot.core.commands import (
     Refresh,
     Regenerate,
     Retry,
-    Rights,
     Rollback,
     Split,
     Status,
@@ -32,8 +30,6 @@ from bot.core.commands import (
     Unfreeze,
     Unhold,
     Unpin,
-    Who,
-    authorise,
 )
 from bot.model.observed import Role
 
