@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bot.config.load import Loaded
+from bot.core.batches import PREFIX
 from bot.core.context import Context
 from bot.errors import ServerUnreachable
 from bot.model.desired import Desired, Pipeline
@@ -69,7 +70,7 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
         diffs={**observed.diffs, **diffs},
         proposals={**observed.proposals, **proposals},
         roles={**observed.roles, **{user: ports.forge.role(user) for user in sorted(wants.roles)}},
-        branches=ports.forge.branches("saasbot/") if wants.branches else observed.branches,
+        branches=ports.forge.branches(PREFIX) if wants.branches else observed.branches,
     )
     return replace(context, observed=found)
 

@@ -13,7 +13,7 @@ from bot.core.gates import holding
 from bot.core.overview import Overview, Row
 from bot.model.plan import Held, Verdict
 from bot.model.state import Run
-from bot.render.words import short, utc
+from bot.render.words import short, until, utc
 
 MOST = 100
 """Held entries that the text of `status` shows."""
@@ -100,13 +100,9 @@ def _record_lines(sha: str, at: datetime | None, run: Run | None, seen: str, *, 
 
 def _gate_lines(verdicts: Iterable[Verdict]) -> list[str]:
     return [
-        f"  {'passes' if verdict.passed else 'HOLDS '}  {verdict.gate:<15} {verdict.text}{_until(verdict.until)}"
+        f"  {'passes' if verdict.passed else 'HOLDS '}  {verdict.gate:<15} {verdict.text}{until(verdict.until)}"
         for verdict in verdicts
     ]
-
-
-def _until(moment: datetime | None) -> str:
-    return f" (until {utc(moment)})" if moment is not None else ""
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
@@ -202,7 +198,7 @@ def status_text(context: Context, found: Overview) -> str:
     if stuck:
         lines += ["", "Held:"]
         lines += [
-            f"  {held.subject.partition(':')[2]}: {held.gate}: {held.text}{_until(held.until)}" for held in stuck[:MOST]
+            f"  {held.subject.partition(':')[2]}: {held.gate}: {held.text}{until(held.until)}" for held in stuck[:MOST]
         ]
         lines += [f"  ... and {len(stuck) - MOST} more"] if len(stuck) > MOST else []
     return "\n".join(lines) + "\n"

@@ -9,10 +9,9 @@ from bot.core.explain import Explanation, explain_on
 from bot.core.gates import holding
 from bot.core.phrases import USAGE
 from bot.core.sheet import Sheet
-from bot.model.plan import Verdict
 from bot.model.state import Answer, Edit
 from bot.render import comments
-from bot.render.words import short, utc
+from bot.render.words import short, until
 
 MOST = 10
 """Targets that one answer goes into; more would be read by nobody."""
@@ -55,10 +54,7 @@ def _section(verb: str, found: Explanation) -> comments.Section:
     if found.promoted_sha and shown:
         lines.append(f"next version {short(found.promoted_sha)}")
     lines += [
-        f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}{_until(v)}" for v in shown
+        f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}{until(v.until)}"
+        for v in shown
     ]
     return comments.Section(f"{verb} {found.target}", tuple(lines) or ("nothing to say",))
-
-
-def _until(verdict: Verdict) -> str:
-    return f" (until {utc(verdict.until)})" if verdict.until is not None else ""

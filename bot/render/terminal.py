@@ -31,7 +31,7 @@ from bot.model.plan import (
     UpdateMergeRequest,
 )
 from bot.render import neutral
-from bot.render.words import utc
+from bot.render.words import until, utc
 
 MOST = 20
 """How many actions of one kind, or entries held by one gate, the text shows."""
@@ -104,7 +104,7 @@ def report_markdown(report: Report) -> str:
     for gate, held in _by_gate(report.plan.held):
         lines.append(f"### Held by {gate.value} ({len(held)})\n")
         lines += [
-            f"- {neutral.code(_name(each.subject))}: {neutral.sentence(each.text)}{_until(each)}"
+            f"- {neutral.code(_name(each.subject))}: {neutral.sentence(each.text)}{until(each.until)}"
             for each in held[:MOST]
         ]
         lines += [f"- {line.strip()}" for line in _more(len(held))] + [""]
@@ -186,11 +186,7 @@ def _markdown_item(pair: Pair) -> str:
 
 
 def _held(held: Held) -> str:
-    return _clean(held.text) + _until(held)
-
-
-def _until(held: Held) -> str:
-    return "" if held.until is None else f" (until {utc(held.until)})"
+    return _clean(held.text) + until(held.until)
 
 
 def _more(count: int) -> list[str]:

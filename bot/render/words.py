@@ -13,6 +13,11 @@ def utc(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def until(moment: datetime | None) -> str:
+    """The end of a sentence about something that is held, where it is known until when."""
+    return f" (until {utc(moment)})" if moment is not None else ""
+
+
 def short(sha: str) -> str:
     """The first seven digits, as people read them."""
     return sha[:7]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from bot.core.batches import PREFIX
 from bot.errors import WrongUsage
 from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
 from bot.model.plan import Commit
@@ -49,7 +50,7 @@ class LocalForge:
 
     def knows_me(self) -> bool:
         """Whether the bot has a branch here, or ever opened a merge request."""
-        return bool(self.branches("saasbot/")) or any(
+        return bool(self.branches(PREFIX)) or any(
             each.author == self._bot.name for each in self.folder.views(only_open=False)
         )
 
