@@ -11,14 +11,16 @@ from bot.core.batches import batch_of
 from bot.core.follow import observed_run
 from bot.core.own_notes import own_note
 from bot.errors import ServerUnreachable, WriteFailed
-from bot.model.observed import Note, RunFact, Unreachable
+from bot.model.observed import MergeRequestStatus, Note, RunFact, Unreachable
 from bot.model.plan import (
     Action,
     AnswerCommand,
     CancelRun,
     CloseMergeRequest,
     CommentAction,
+    DashboardAction,
     FollowRun,
+    MergeHow,
     MergeMergeRequest,
     OpenMergeRequest,
     Outcome,
@@ -30,6 +32,7 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
+from bot.model.state import Thread
 from bot.ports import Pipelines, Ports, Refused
 from bot.render.comments import STICKY
 
@@ -78,10 +81,8 @@ def _do(acting: Acting, action: Action) -> Outcome:
             return _rebuild(acting, action)
         case MergeMergeRequest() | CloseMergeRequest():
             return _end(acting, action)
-        case CommentAction():
-            return _comment(acting, action)
-        case AnswerCommand():
-            return _answer(acting, action)
+        case CommentAction() | DashboardAction() | AnswerCommand():
+            return _say(acting, action)
         case _:
             assert_never(action)
 
@@ -150,11 +151,23 @@ def _rebuild(acting: Acting, action: UpdateMergeRequest | RegenerateMergeRequest
 
 def _end(acting: Acting, action: MergeMergeRequest | CloseMergeRequest) -> Outcome:
     if isinstance(action, MergeMergeRequest):
-        return _said(acting.ports.forge.merge(action.iid, action.head), f"merged !{action.iid}")
+        return _merge(acting, action)
     closed = acting.ports.forge.close(action.iid, action.branch, action.comment)
     if isinstance(closed, Refused):
         _note_uncut(acting, action)
     return _said(closed, f"closed !{action.iid}")
+
+
+def _merge(acting: Acting, action: MergeMergeRequest) -> Outcome:
+    forge = acting.ports.forge
+    if action.how is MergeHow.NOT_WHEN_GREEN:
+        return _said(forge.cancel_auto_merge(action.iid), f"!{action.iid} is no longer set to merge")
+    merged = forge.merge(action.iid, action.head, when_green=action.how is MergeHow.WHEN_GREEN)
+    if isinstance(merged, Refused):
+        return Outcome(OutcomeStatus.REFUSED, merged.text)
+    waits = merged.state is MergeRequestStatus.OPENED
+    text = f"!{action.iid} merges when its CI succeeds" if waits else f"merged !{action.iid}"
+    return Outcome(OutcomeStatus.DONE, text, merged.url, merge_request=merged)
 
 
 def _note_uncut(acting: Acting, action: Action) -> None:
@@ -163,12 +176,24 @@ def _note_uncut(acting: Acting, action: Action) -> None:
         acting.uncut.add(batch_of(action.branch)[0] if isinstance(action, CloseMergeRequest) else action.batch)
 
 
+def _say(acting: Acting, action: CommentAction | DashboardAction | AnswerCommand) -> Outcome:
+    match action:
+        case CommentAction():
+            return _comment(acting, action)
+        case DashboardAction():
+            return _dashboard(acting, action)
+        case AnswerCommand():
+            return _answer(acting, action)
+        case _:
+            assert_never(action)
+
+
 def _comment(acting: Acting, action: CommentAction) -> Outcome:
     iid = action.iid or acting.opened.get(action.branch, 0)
     if not iid:
         return Outcome(OutcomeStatus.SKIPPED, "its merge request was not opened")
     present = action.note or _written_meanwhile(acting, iid)
-    note = acting.ports.forge.comment(iid, action.body, present)
+    note = acting.ports.forge.comment(Thread.MERGE_REQUEST, iid, action.body, present)
     return _said(note, f"{'edited' if present else 'wrote'} the report on !{iid}")
 
 
@@ -180,9 +205,17 @@ def _written_meanwhile(acting: Acting, iid: int) -> str:
     return note.id if note is not None else ""
 
 
+def _dashboard(acting: Acting, action: DashboardAction) -> Outcome:
+    forge = acting.ports.forge
+    seen = None if action.iid else forge.dashboard(action.title)  # another pass may have opened it meanwhile
+    written = forge.put_dashboard(seen.iid if seen is not None else action.iid, action.title, action.body)
+    url = "" if isinstance(written, Refused) else written.url
+    return replace(_said(written, f"{'edited' if action.iid else 'opened'} the dashboard"), url=url)
+
+
 def _answer(acting: Acting, action: AnswerCommand) -> Outcome:
-    reacted = acting.ports.forge.react(action.iid, action.note, ok=action.reaction == "ok")
+    reacted = acting.ports.forge.react(action.thread, action.iid, action.note, ok=action.reaction == "ok")
     if isinstance(reacted, Refused) or not action.body:
         return _said(reacted, "acknowledged" if action.reaction == "ok" else "refused")
-    note: Note | Refused = acting.ports.forge.comment(action.iid, action.body)
+    note: Note | Refused = acting.ports.forge.comment(action.thread, action.iid, action.body)
     return _said(note, "answered")

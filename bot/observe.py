@@ -15,8 +15,8 @@ from bot.core.batches import PREFIX
 from bot.core.context import Context
 from bot.errors import ServerUnreachable
 from bot.model.desired import Desired, Pipeline
-from bot.model.observed import MergeRequest, Note, Observed, Recorded, RunFact, Unreachable, Wants
-from bot.model.state import Run, State
+from bot.model.observed import Issue, MergeRequest, Note, Observed, Recorded, RunFact, Unreachable, Wants
+from bot.model.state import Run, State, Thread
 from bot.ports import ConfigTree, Ports
 from bot.settings import Settings
 
@@ -29,13 +29,24 @@ Value = TypeVar("Value")
 
 
 def observe(
-    ports: Ports, settings: Settings, desired: Desired, recorded: Recorded, base: str, commands: tuple[Note, ...] = ()
+    ports: Ports,
+    settings: Settings,
+    desired: Desired,
+    recorded: Recorded,
+    base: str,
+    commands: tuple[Note, ...] = (),
+    heard: frozenset[str] = frozenset(),
 ) -> Context:
-    """What every decision needs: refs, runs in flight and merge requests, at one `now`."""
+    """What every decision needs: refs, runs in flight and merge requests, at one `now`.
+
+    `heard` names the threads that an event told of (`heard_of`); their notes are read, whatever the lists say.
+    """
     state = recorded.state
     now = ports.clock.now()
     with ThreadPoolExecutor(THREADS) as pool:
-        merge_requests = pool.submit(_merge_requests, ports, state)
+        merge_requests = pool.submit(_merge_requests, ports, settings, state, heard)
+        freezes = pool.submit(ports.forge.freezes)
+        dashboard = pool.submit(_dashboard, ports, settings)
         refs = pool.submit(_refs, ports, desired)
         runs = pool.submit(_runs, ports, desired, state)
         observed = Observed(
@@ -46,10 +57,12 @@ def observe(
             runs=runs.result(),
             merge_requests=merge_requests.result(),
             commands=commands,
+            freezes=tuple(freezes.result()),
+            dashboard=dashboard.result(),
             state_lost=state is None and ports.forge.knows_me(),
             unavailable=_unavailable(ports, desired),
         )
-    return Context(settings, desired, observed, state, now)
+    return Context(settings, desired, observed, state, now, heard=heard)
 
 
 def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants: Wants) -> Context:
@@ -91,15 +104,22 @@ def _asked(ask: Callable[[Key], Value], key: Key) -> Value | Unreachable:
         return Unreachable(error.message)
 
 
-def _merge_requests(ports: Ports, state: State | None) -> dict[int, MergeRequest]:
-    """All open merge requests, and those on record that are no longer open."""
+def _merge_requests(
+    ports: Ports, settings: Settings, state: State | None, heard: frozenset[str]
+) -> dict[int, MergeRequest]:
+    """All open merge requests, those on record that are no longer open, and those that an event told of."""
     found = {each.iid: each for each in ports.forge.open_merge_requests()}
-    for record in state.merge_requests.values() if state is not None else ():
-        if record.iid not in found:
-            ended = ports.forge.merge_request(record.iid)
-            if ended is not None:
-                found[ended.iid] = ended
+    recorded = {record.iid for record in state.merge_requests.values()} if state is not None else set()
+    told = {int(iid) for thread, _, iid in (each.partition(":") for each in heard) if thread == Thread.MERGE_REQUEST}
+    for iid in sorted((recorded - found.keys()) | told):
+        seen = ports.forge.merge_request(iid)
+        if seen is not None and (iid in recorded or seen.target_branch == settings.branch):
+            found[iid] = seen
     return found
+
+
+def _dashboard(ports: Ports, settings: Settings) -> Issue | None:
+    return ports.forge.dashboard(settings.dashboard_title) if settings.dashboard_title else None
 
 
 def _refs(ports: Ports, desired: Desired) -> dict[str, Mapping[str, str] | Unreachable]:

@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
     from datetime import datetime
 
-    from bot.model.desired import Instance, Pipeline
-    from bot.model.observed import BranchDiff, Lineage, MergeRequest, Note, Role, RunFact, Title, Unreachable
+    from bot.model.desired import Freeze, Instance, Pipeline
+    from bot.model.observed import (
+        BranchDiff,
+        Issue,
+        Lineage,
+        MergeRequest,
+        Note,
+        Role,
+        RunFact,
+        Title,
+        Unreachable,
+    )
     from bot.model.plan import Commit
-    from bot.model.state import Run
+    from bot.model.state import Run, Thread
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
@@ -100,6 +110,12 @@ class ForgeReader(Protocol):
     def role(self, user: str) -> Role:
         """The user's role in the config project, read live."""
 
+    def freezes(self) -> Sequence[Freeze]:
+        """Freezes that the forge keeps for the config project; empty where it knows no such thing."""
+
+    def dashboard(self, title: str) -> Issue | None:
+        """The bot's own open issue of this title in the config project, with its notes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -123,14 +139,24 @@ class ForgeWriter(Protocol):
     def close(self, iid: int, branch: str, comment: str) -> Refused | None:
         """Say why, close, and delete the branch."""
 
-    def merge(self, iid: int, head: str) -> MergeRequest | Refused:
-        """Merge if the head still is `head`, and delete the branch."""
+    def merge(self, iid: int, head: str, *, when_green: bool = False) -> MergeRequest | Refused:
+        """Merge if the head still is `head`, and delete the branch.
 
-    def comment(self, iid: int, body: str, note: str = "") -> Note | Refused:
+        With `when_green`, set it to merge as soon as its CI succeeds (auto-merge); it is merged at once where the
+        forge has nothing to wait for. The answer's `state` and `auto_merge` say what came of it.
+        """
+
+    def cancel_auto_merge(self, iid: int) -> Refused | None:
+        """Take back that it merges when its CI succeeds; one that is not set to is an ordinary answer."""
+
+    def comment(self, thread: Thread, iid: int, body: str, note: str = "") -> Note | Refused:
         """Write a note, or edit the one with id `note`."""
 
-    def react(self, iid: int, note: str, *, ok: bool) -> Refused | None:
+    def react(self, thread: Thread, iid: int, note: str, *, ok: bool) -> Refused | None:
         """Acknowledge a note."""
+
+    def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
+        """Set the text of the dashboard issue, or open one where `iid` is 0."""
 
 
 class Forge(ForgeReader, ForgeWriter, Protocol):

@@ -40,6 +40,8 @@ class Job:
     schemas: dict[str, bytes]
     bootstrap: str = ""
     report_key: bytes | None = None
+    heard: frozenset[str] = frozenset()
+    """Threads that an event told of; see `bot.core.context.heard_of`."""
     stopped: Callable[[], bool] = lambda: False
     progress: Callable[[Action, Outcome], None] = lambda _action, _outcome: None
 
@@ -116,7 +118,7 @@ def _decided(
         load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache
     )
     before = recorded(job.ports)
-    context = observe(job.ports, job.settings, loading(tree).desired, before, base, commands)
+    context = observe(job.ports, job.settings, loading(tree).desired, before, base, commands, job.heard)
     context = replace(context, bootstrap=job.bootstrap, report_key=job.report_key, started=started)
     decided, wanted = deliberate(context)
     for _ in range(ROUNDS):

@@ -110,4 +110,6 @@ class Settings:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     report_key: SecretRef = SecretRef(env="SAASBOT_KEY")
     queue_url: str = ""
+    dashboard_title: str = ""
+    """The title of the dashboard issue; empty where none is wanted."""
     compat_pipeline: str = ""

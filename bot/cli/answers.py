@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.core.context import Context
-from bot.core.explain import Explanation
+from bot.core.explanation import Explanation
 from bot.core.gates import holding
 from bot.core.overview import Overview, Row
 from bot.model.plan import Held, Verdict

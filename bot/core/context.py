@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot.model.desired import Desired
 from bot.model.observed import Observed
-from bot.model.state import State
+from bot.model.state import State, Thread
 from bot.settings import Settings
 
 
@@ -22,7 +22,14 @@ class Context:
     now: datetime
     started: int = 0
     """Runs that earlier passes of the same invocation have started; they count against `runs.maxStarts`."""
+    heard: frozenset[str] = frozenset()
+    """Threads that an event told of (`heard_of`): their notes are read whether `commands.poll` is set or not."""
     report_key: bytes | None = None
     """The key that signs markers; it is never saved with a context."""
     bootstrap: str = ""
     """`adopt`, `run`, or empty where the command line did not say."""
+
+
+def heard_of(thread: Thread, iid: int) -> str:
+    """The name of a thread in `Context.heard`."""
+    return f"{thread.value}:{iid}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from bot.core.collect import collect
 from bot.core.context import Context
+from bot.core.dashboard import write_dashboard
 from bot.core.merge_requests import tend_merge_requests
 from bot.core.opening import opened_sheet
 from bot.core.orders import answer_orders
@@ -63,6 +64,7 @@ def _decided(context: Context) -> Sheet:
     start_runs(sheet)
     branches = tend_merge_requests(sheet)
     write_reports(sheet, branches)
+    write_dashboard(sheet, branches)
     answer_orders(sheet)
     collect(sheet)
     return sheet

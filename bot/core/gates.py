@@ -213,7 +213,7 @@ def _window(candidate: Candidate, sheet: Sheet) -> Verdict:
 
 def _freeze(candidate: Candidate, sheet: Sheet) -> Verdict:
     active: list[tuple[str, datetime | None]] = []
-    for freeze in sheet.context.desired.freezes:
+    for freeze in (*sheet.context.desired.freezes, *sheet.context.observed.freezes):
         if not schedule.freezes_target(freeze, candidate.target):
             continue
         if sheet.time_is_behind:

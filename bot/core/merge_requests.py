@@ -12,24 +12,23 @@ from dataclasses import replace
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
 from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebuild
-from bot.core.gates import Candidate, gates, holding
+from bot.core.gates import gates, holding
+from bot.core.merging import cancel_auto_merge, merge
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
 from bot.model.desired import Target
-from bot.model.observed import CiStatus, MergeRequestStatus
+from bot.model.observed import MergeRequestStatus
 from bot.model.plan import (
     Gate,
-    MergeMergeRequest,
     RecordState,
     RegenerateMergeRequest,
     SplitMergeRequest,
     UpdateMergeRequest,
-    Verdict,
 )
 from bot.model.state import Edit, MergeRequestState, Reason, Veto
 from bot.render.words import short
 from bot.render.yaml_edit import ScalarEdit
-from bot.settings import Merge, Regenerate
+from bot.settings import Regenerate
 
 GIVES_UP = frozenset({Gate.PUBLISHED, Gate.SAME_SHA, Gate.BLOCKED_VERSION, Gate.VETOED, Gate.GOING_BACK})
 """Gates whose no takes a version out of an open merge request; any other no only waits."""
@@ -213,8 +212,10 @@ def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due:
     if cured and open_branch.merge_request.has_conflicts:
         rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
         return
-    if open_branch.lock is Lock.APPROVED:
-        _merge(sheet, open_branch)
+    if open_branch.lock is Lock.HOLD:
+        cancel_auto_merge(sheet, open_branch, f"held by {by}")
+    elif open_branch.lock is Lock.APPROVED or (open_branch.lock is Lock.CI_RUNNING and due == content(left)):
+        merge(sheet, open_branch)
 
 
 def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
@@ -237,7 +238,7 @@ def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
     else:
         if open_branch.record.asked:
             remember(sheet, replace(open_branch.record, asked=""))
-        _merge(sheet, open_branch)
+        merge(sheet, open_branch)
 
 
 def _difference(old: tuple[Edit, ...], new: tuple[Edit, ...]) -> str:
@@ -251,30 +252,3 @@ def _difference(old: tuple[Edit, ...], new: tuple[Edit, ...]) -> str:
     words = [*moved[:5], *(f"{target} taken out" for target in gone[:5])]
     more = len(moved) + len(gone) - len(words)
     return "; ".join(words) + (f"; and {more} more" if more > 0 else "")
-
-
-def _merge(sheet: Sheet, open_branch: Branch) -> None:
-    """Merge by the settings' policy, if CI is green and every version in it still passes every gate."""
-    policy = sheet.context.settings.promotions.merge
-    merge_request = open_branch.merge_request
-    green = merge_request.ci in (CiStatus.NONE, CiStatus.SUCCESS)
-    approved = bool(merge_request.approved_by) or policy is Merge.WHEN_PIPELINE_SUCCEEDS
-    if policy is Merge.NEVER or merge_request.draft or merge_request.has_conflicts or not (green and approved):
-        return
-    stops = [v for each in open_branch.edits for v in _verdicts(sheet, each)]
-    for verdict in stops[:1]:
-        sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
-    if not stops:
-        reason = Reason("merge", f"promotions.merge is {policy} and every gate passes")
-        sheet.actions.append(
-            MergeMergeRequest(open_branch.subject, merge_request.iid, merge_request.head_sha, (reason,))
-        )
-
-
-def _verdicts(sheet: Sheet, each: Edit) -> tuple[Verdict, ...]:
-    target = sheet.context.desired.targets.get(each.target)
-    if target is None:
-        return ()
-    request = sheet.state.requests.get(each.target)
-    asked: Candidate = candidate(target, each.new, person=request is not None)
-    return holding(gates(asked, sheet))

@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 
 from bot.core import verbs as words
 from bot.core.commands import parse
+from bot.core.context import heard_of
+from bot.core.dashboard import dashboard_subject
 from bot.core.effects import Done, carry_out
 from bot.core.own_notes import answered, mark_answer
 from bot.core.phrases import parse_line
 from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.scope import Scope, scope_of
+from bot.core.sections import told as told_in_full
 from bot.core.sheet import Sheet
-from bot.model.observed import MergeRequest, MergeRequestStatus, Note
+from bot.model.observed import Issue, MergeRequest, MergeRequestStatus, Note
 from bot.model.plan import AnswerCommand
-from bot.model.state import Answer, Reason
+from bot.model.state import Answer, Reason, Thread
 from bot.render import comments
 
 READS = (words.Help, words.Status, words.Explain, words.PlanCmd, words.Refresh)
@@ -28,10 +31,17 @@ READS = (words.Help, words.Status, words.Explain, words.PlanCmd, words.Refresh)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A note with the merge request that it stands on, if any."""
+    """A note with what it stands on: a thread with its number, and its merge request where it is one; or nothing."""
 
     note: Note
-    merge_request: MergeRequest | None
+    merge_request: MergeRequest | None = None
+    thread: Thread | None = None
+    iid: int = 0
+
+    @property
+    def cursor(self) -> str:
+        """The key of the thread's cursor in the statefile."""
+        return f"{'dashboard' if self.thread is Thread.DASHBOARD else 'notes'}:{self.iid}"
 
 
 def take_orders(sheet: Sheet) -> None:
@@ -43,25 +53,34 @@ def take_orders(sheet: Sheet) -> None:
 def answer_orders(sheet: Sheet) -> None:
     """Give every answer that is still owed; a reaction for a yes, a reply where there is something to say."""
     for answer in sheet.state.answers.values():
-        merge_request = sheet.context.observed.merge_requests.get(answer.iid)
-        branch = merge_request.source_branch if merge_request is not None else str(answer.iid)
-        body = _reply(sheet, answer, merge_request)
+        subject, notes = _place(sheet, answer)
         reason = Reason("command", f"{answer.author}: {answer.verb}: {answer.text or 'done'}")
         sheet.actions.append(
             AnswerCommand(
-                subject=f"merge-request:{branch}",
+                subject=subject,
                 iid=answer.iid,
                 note=answer.note,
                 reaction="ok" if answer.ok else "no",
-                body=body,
+                body=_reply(sheet, answer, notes),
                 reasons=(reason,),
+                thread=answer.thread,
             )
         )
 
 
-def _reply(sheet: Sheet, answer: Answer, merge_request: MergeRequest | None) -> str:
+def _place(sheet: Sheet, answer: Answer) -> tuple[str, tuple[Note, ...]]:
+    """The subject of an answer and the notes that stand beside it."""
+    observed = sheet.context.observed
+    if answer.thread is Thread.DASHBOARD:
+        return dashboard_subject(answer.iid), observed.dashboard.notes if observed.dashboard is not None else ()
+    merge_request = observed.merge_requests.get(answer.iid)
+    if merge_request is None:
+        return f"merge-request:{answer.iid}", ()
+    return f"merge-request:{merge_request.source_branch}", merge_request.notes
+
+
+def _reply(sheet: Sheet, answer: Answer, notes: tuple[Note, ...]) -> str:
     """The reply, once: empty where there is nothing to say, or it was said before a crash."""
-    notes = merge_request.notes if merge_request is not None else ()
     key = sheet.context.report_key
     if (answer.ok and not answer.public) or answered(notes, sheet.context.observed.me, answer.note, key):
         return ""
@@ -71,31 +90,53 @@ def _reply(sheet: Sheet, answer: Answer, merge_request: MergeRequest | None) -> 
 def _new_notes(sheet: Sheet) -> Iterable[Told]:
     observed = sheet.context.observed
     for note in observed.commands:
-        yield Told(note, None)
-    if not sheet.context.settings.commands.poll:
+        yield Told(note)
+    told = [Told(note, None, Thread.DASHBOARD, issue.iid) for issue in _dashboard(sheet) for note in issue.notes]
+    told += [
+        Told(note, merge_request, Thread.MERGE_REQUEST, merge_request.iid)
+        for merge_request in sorted(observed.merge_requests.values(), key=lambda each: each.iid)
+        if _listens(sheet, merge_request)
+        for note in sorted(merge_request.notes, key=lambda note: int(note.id))
+    ]
+    if sheet.context.state is None:
+        _pass_over(sheet, told)
         return
-    for merge_request in sorted(observed.merge_requests.values(), key=lambda each: each.iid):
-        followed = any(record.iid == merge_request.iid for record in sheet.state.merge_requests.values())
-        if merge_request.state is not MergeRequestStatus.OPENED and not followed:
-            continue
-        last = sheet.state.cursors.get(f"notes:{merge_request.iid}", 0)
-        fresh = sorted((note for note in merge_request.notes if int(note.id) > last), key=lambda note: int(note.id))
-        yield from (Told(note, merge_request) for note in fresh)
+    yield from (each for each in told if int(each.note.id) > sheet.state.cursors.get(each.cursor, 0))
+
+
+def _pass_over(sheet: Sheet, told: Iterable[Told]) -> None:
+    """Adoption records what is there and obeys nobody: after a lost state every old command would be new again."""
+    cursors = {each.cursor: int(each.note.id) for each in sorted(told, key=lambda each: int(each.note.id))}
+    sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, **cursors})
+
+
+def _dashboard(sheet: Sheet) -> Iterable[Issue]:
+    """The dashboard issue, where its notes are to be read."""
+    issue = sheet.context.observed.dashboard
+    heard = issue is not None and heard_of(Thread.DASHBOARD, issue.iid) in sheet.context.heard
+    return (issue,) if issue is not None and (heard or sheet.context.settings.commands.poll) else ()
+
+
+def _listens(sheet: Sheet, merge_request: MergeRequest) -> bool:
+    """Whether a merge request's notes are to be read: an event told of it, or it is open or followed, and polled."""
+    if heard_of(Thread.MERGE_REQUEST, merge_request.iid) in sheet.context.heard:
+        return True
+    followed = any(record.iid == merge_request.iid for record in sheet.state.merge_requests.values())
+    return sheet.context.settings.commands.poll and (merge_request.state is MergeRequestStatus.OPENED or followed)
 
 
 def _handle(sheet: Sheet, told: Told) -> None:
-    note, merge_request = told.note, told.merge_request
+    note = told.note
     settings = sheet.context.settings
-    if merge_request is None:
+    if told.thread is None:
         parsed: tuple[words.Command | words.Unparsed, ...] = (parse_line(_bare(note.body, settings.commands.prefix)),)
     elif note.system or note.bot or note.author == sheet.context.observed.me:
         parsed = ()
     else:
-        parsed = parse(note.body, settings.commands.prefix, settings.bot.name)
-    if merge_request is not None and parsed:
-        key = f"notes:{merge_request.iid}"
-        last = max(int(note.id), sheet.state.cursors.get(key, 0))
-        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, key: last})
+        parsed = parse(note.body, settings.commands.prefix, sheet.context.observed.me)
+    if told.thread is not None and parsed:
+        last = max(int(note.id), sheet.state.cursors.get(told.cursor, 0))
+        sheet.state = replace(sheet.state, cursors={**sheet.state.cursors, told.cursor: last})
     for number, command in enumerate(parsed):
         _answer(sheet, told, number, command, _order(sheet, told, command))
 
@@ -110,6 +151,8 @@ def _order(sheet: Sheet, told: Told, command: words.Command | words.Unparsed) ->
     if isinstance(command, words.Unparsed):
         return Done(ok=False, text=command.text)
     note, merge_request = told.note, told.merge_request
+    if note.edited:
+        return Done(ok=False, text="this comment was changed after it was written; say it in a new one")
     moved = merge_request is not None and note.head and note.head != merge_request.head_sha
     if moved and not isinstance(command, READS):
         return Done(ok=False, text="the branch has moved since this comment was written; look at it and say it again")
@@ -147,18 +190,21 @@ def _group(sheet: Sheet, name: str, owners: frozenset[str]) -> frozenset[str]:
 
 
 def _answer(sheet: Sheet, told: Told, number: int, command: words.Command | words.Unparsed, done: Done) -> None:
-    merge_request = told.merge_request
     answer = Answer(
         note=told.note.id,
-        iid=merge_request.iid if merge_request is not None else 0,
+        iid=told.iid,
         author=told.note.author,
         verb=words.verb(command),
         ok=done.ok,
         text=done.text,
         public=done.public,
+        thread=told.thread or Thread.MERGE_REQUEST,
     )
-    if merge_request is None:
+    if told.thread is None:
         sheet.replies.append(answer)
         return
-    key = f"{merge_request.iid}:{told.note.id}:{number}"
+    if told.thread is Thread.DASHBOARD and sheet.question is not None:
+        answer = replace(told_in_full(sheet, answer), public=True)
+        sheet.question = None
+    key = f"{told.cursor.removeprefix('notes:')}:{told.note.id}:{number}"
     sheet.state = replace(sheet.state, answers={**sheet.state.answers, key: answer})

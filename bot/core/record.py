@@ -14,14 +14,16 @@ from typing import assert_never
 from bot.core.branches import with_record, without_record
 from bot.core.follow import observed_run, settled
 from bot.model.desired import Desired
-from bot.model.observed import RunFact
+from bot.model.observed import MergeRequestStatus, RunFact
 from bot.model.plan import (
     Action,
     AnswerCommand,
     CancelRun,
     CloseMergeRequest,
     CommentAction,
+    DashboardAction,
     FollowRun,
+    MergeHow,
     MergeMergeRequest,
     OpenMergeRequest,
     Outcome,
@@ -32,7 +34,7 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.state import MergeRequestState, Run, RunStatus, State
+from bot.model.state import Answer, MergeRequestState, Run, RunStatus, State, Thread
 
 Rebuild = UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest
 
@@ -60,7 +62,7 @@ def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, no
             return _closed(state, action, outcome)
         case AnswerCommand():
             return _answered(state, action) if outcome.status is not OutcomeStatus.FAILED else state
-        case RecordState() | FollowRun() | CommentAction():
+        case RecordState() | FollowRun() | CommentAction() | DashboardAction():
             return state
         case _:
             assert_never(action)
@@ -130,11 +132,21 @@ def _merged(state: State, action: MergeMergeRequest, outcome: Outcome) -> State:
     record = state.merge_requests.get(action.subject.removeprefix("merge-request:"))
     if record is None or outcome.status is not OutcomeStatus.DONE:
         return state
+    if action.how is MergeHow.NOT_WHEN_GREEN:
+        return with_record(state, replace(record, auto_merge=""))
+    seen = outcome.merge_request
+    if seen is not None and seen.state is MergeRequestStatus.OPENED:
+        return with_record(state, replace(record, auto_merge=action.head))
     return with_record(state, replace(record, merged=True))
 
 
 def _answered(state: State, action: AnswerCommand) -> State:
+    given = (action.thread, action.iid, action.note)
     return replace(
         state,
-        answers={key: a for key, a in state.answers.items() if (a.iid, a.note) != (action.iid, action.note)},
+        answers={key: a for key, a in state.answers.items() if _asked(a) != given},
     )
+
+
+def _asked(answer: Answer) -> tuple[Thread, int, str]:
+    return answer.thread, answer.iid, answer.note

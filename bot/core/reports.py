@@ -21,6 +21,7 @@ from bot.model.plan import (
     CloseMergeRequest,
     CommentAction,
     Held,
+    MergeHow,
     MergeMergeRequest,
     OpenMergeRequest,
     RegenerateMergeRequest,
@@ -107,7 +108,8 @@ def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit
     )
     held = _held(sheet, name, edits)
     merged = branch is not None and any(
-        isinstance(a, MergeMergeRequest) and a.iid == branch.merge_request.iid for a in sheet.actions
+        isinstance(a, MergeMergeRequest) and a.iid == branch.merge_request.iid and a.how is MergeHow.NOW
+        for a in sheet.actions
     )
     view = comments.PromotionView(
         changes=changes,

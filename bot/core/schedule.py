@@ -9,16 +9,20 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from bot.model.desired import Freeze, Interval, Recurring, Target, Window
+from bot.model.desired import Between, Freeze, Interval, Recurring, Target, Window
 from bot.model.state import CommandFreeze
 
 BACKOFF_LIMIT = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def closes(window: Window, now: datetime) -> datetime | None:
     """When an open window closes; None if it is not open at `now`."""
     if isinstance(window, Interval):
         return window.end if window.start <= now < window.end else None
+    if isinstance(window, Between):
+        return _closes_between(window, now)
     opened = _last_fire(window, now)
     return opened + window.duration if opened is not None else None
 
@@ -27,6 +31,8 @@ def opens(window: Window, now: datetime) -> datetime | None:
     """When a window next opens after `now`; None if never again."""
     if isinstance(window, Interval):
         return window.start if window.start > now else None
+    if isinstance(window, Between):
+        return _next_fire(window.start, window.timezone, now)
     return _next_fire(window.cron, window.timezone, now)
 
 
@@ -81,9 +87,24 @@ def _last_fire(window: Recurring, now: datetime) -> datetime | None:
     return last
 
 
-@lru_cache(maxsize=4096)
+def _closes_between(window: Between, now: datetime) -> datetime | None:
+    """Open from a start to the next end; one that never ends is open for good, as far as anybody can tell."""
+    soon = now.replace(second=0, microsecond=0) + MINUTE  # what matches this very minute has happened
+    opened = _fire(window.start, window.timezone, soon, reverse=True)
+    closed = _fire(window.end, window.timezone, soon, reverse=True)
+    if opened is None or (closed is not None and opened <= closed):
+        return None
+    return _next_fire(window.end, window.timezone, now) or FOREVER
+
+
 def _next_fire(cron: str, timezone: str, after: datetime) -> datetime | None:
+    return _fire(cron, timezone, after, reverse=False)
+
+
+@lru_cache(maxsize=4096)
+def _fire(cron: str, timezone: str, moment: datetime, *, reverse: bool) -> datetime | None:
+    """The next match after a moment, or the last one before it."""
     try:
-        return next(CronSim(cron, after.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
+        return next(CronSim(cron, moment.astimezone(ZoneInfo(timezone)), reverse)).astimezone(UTC)
     except (StopIteration, OverflowError):  # never again, or not before the end of the calendar
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bot.core.explain import Explanation, explain_on
+from bot.core.explanation import Explanation, explain_on
 from bot.core.gates import holding
 from bot.core.phrases import USAGE
 from bot.core.sheet import Sheet

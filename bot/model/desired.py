@@ -33,7 +33,19 @@ class Interval:
     end: datetime
 
 
-Window = Recurring | Interval
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A window that opens at every match of cron `start` and closes at the next match of cron `end`.
+
+    Both have five fields in the local time of `timezone`. Source: GitLab's Freeze Periods.
+    """
+
+    start: str
+    end: str
+    timezone: str = "UTC"
+
+
+Window = Recurring | Interval | Between
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +110,8 @@ class Instance:
     token: SecretRef | None = None
     rate_limit: str = ""
     file: str = ""
+    ca: str = ""
+    """The file with the certificates that the server's is checked against, seen from the config repository's root."""
 
 
 @dataclass(frozen=True, slots=True)

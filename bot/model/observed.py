@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bot.model.desired import Desired
-from bot.model.state import RunStatus, State
+from bot.model.desired import Desired, Freeze
+from bot.model.state import RunStatus, State, Thread
 
 
 class Role(StrEnum):
@@ -60,6 +60,28 @@ class Note:
     system: bool = False
     bot: bool = False
     head: str = ""
+    edited: bool = False
+    """Whether it was changed after it was written, by whomever: its text need not be its author's any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A forge's message that somebody has commented. It only says where to look: what was said is read from there."""
+
+    project: str
+    thread: Thread
+    iid: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """The dashboard: one issue of the config project, edited in place."""
+
+    iid: int
+    body: str
+    url: str = ""
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +206,10 @@ class Observed:
     roles: Mapping[str, Role] = field(default_factory=dict)
     branches: Mapping[str, str] | None = None
     """Heads of the bot's branches; None where they were not looked up."""
+    freezes: tuple[Freeze, ...] = ()
+    """Freezes that the forge itself knows of (GitLab's Freeze Periods); they count like those of the config."""
+    dashboard: Issue | None = None
+    """The dashboard issue; None where there is none yet, or none is wanted."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Instances (by name) that no run can be started on, with the reason."""
     state_lost: bool = False

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from bot.model.desired import Pipeline
 from bot.model.observed import MergeRequest
-from bot.model.state import Answer, Edit, Reason, Run, State, TargetState
+from bot.model.state import Answer, Edit, Reason, Run, State, TargetState, Thread
 
 
 class Gate(StrEnum):
@@ -175,14 +175,23 @@ class SplitMergeRequest:
     reasons: tuple[Reason, ...]
 
 
+class MergeHow(StrEnum):
+    """When a merge happens: now, as soon as its CI succeeds (the forge's auto-merge), or not by that any more."""
+
+    NOW = "now"
+    WHEN_GREEN = "when_green"
+    NOT_WHEN_GREEN = "not_when_green"
+
+
 @dataclass(frozen=True, slots=True)
 class MergeMergeRequest:
-    """Merge, guarded by the head sha that was judged."""
+    """Merge, guarded by the head sha that was judged; at once, or as `how` says."""
 
     subject: str
     iid: int
     head: str
     reasons: tuple[Reason, ...]
+    how: MergeHow = MergeHow.NOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +221,17 @@ class CommentAction:
 
 
 @dataclass(frozen=True, slots=True)
+class DashboardAction:
+    """Put the text of the dashboard issue in place; `iid` is 0 where there is none yet."""
+
+    subject: str
+    iid: int
+    title: str
+    body: str
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerCommand:
     """Answer a note: a reaction (`reaction` is `ok` or `no`) and, where it is not empty, a reply."""
 
@@ -221,6 +241,7 @@ class AnswerCommand:
     reaction: str
     body: str
     reasons: tuple[Reason, ...]
+    thread: Thread = Thread.MERGE_REQUEST
 
 
 Action = (
@@ -235,6 +256,7 @@ Action = (
     | MergeMergeRequest
     | CloseMergeRequest
     | CommentAction
+    | DashboardAction
     | AnswerCommand
 )
 
@@ -250,6 +272,7 @@ ACTION_KINDS: Mapping[type, str] = {
     MergeMergeRequest: "merge_merge_request",
     CloseMergeRequest: "close_merge_request",
     CommentAction: "comment",
+    DashboardAction: "comment",
     AnswerCommand: "answer_command",
 }
 """The contract's word for each action (section 9)."""

@@ -176,6 +176,8 @@ class MergeRequestState:
     """Whether it was merged; it is kept until the runs that it led to have ended and been reported."""
     forgiven: str = ""
     """The head whose failed CI a `retry` command set aside."""
+    auto_merge: str = ""
+    """The head that the bot has set to merge when its CI succeeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,13 @@ class CommandFreeze:
     until: datetime | None = None
 
 
+class Thread(StrEnum):
+    """What a note stands on."""
+
+    MERGE_REQUEST = "merge_request"
+    DASHBOARD = "dashboard"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer that is owed to a note; it leaves the statefile when it has been given."""
@@ -265,14 +274,16 @@ class Answer:
     text: str
     public: bool = False
     """Whether the text is shown as a reply (refusals, unknown verbs); a plain yes is only a reaction."""
+    thread: Thread = Thread.MERGE_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """The statefile. `serial` grows by one with every write; `lineage` never changes in its life.
 
-    `cursors` maps `notes:<iid>` to the id of the last note handled there, `questions` an iid to the last question
-    asked. `time` is the `now` of the last pass that wrote. `splits` are the batches that a command cut into files.
+    `cursors` maps `notes:<iid>` (or `dashboard:<iid>`) to the id of the last note handled there, `questions` an iid to
+    the last question asked. `time` is the `now` of the last pass that wrote. `splits` are the batches that a command
+    cut into files.
     """
 
     version: int = VERSION

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 STICKY = "report"
 """The kind of the sticky comment's marker."""
 
+DASHBOARD = "dashboard"
+"""The kind of the dashboard's marker."""
+
 _MOST_TITLES = 20
 _MOST_GROUPS = 10
 _REPOSITORY = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~-]+)+")
@@ -110,6 +113,36 @@ class ChangeView:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeRequestLine:
+    """An open merge request of the bot."""
+
+    title: str
+    iid: int
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedLine:
+    """What was deployed last to a target, and when, as far as is known."""
+
+    target: str
+    sha: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardView:
+    """All that the dashboard issue says: what needs a person, what only waits, what runs, what is where."""
+
+    attention: tuple[Held, ...] = ()
+    waiting: tuple[Held, ...] = ()
+    runs: tuple[RunLine, ...] = ()
+    merge_requests: tuple[MergeRequestLine, ...] = ()
+    deployed: tuple[DeployedLine, ...] = ()
+    prefix: str = "/saasbot"
+
+
+@dataclass(frozen=True, slots=True)
 class MergeRequestText:
     """How a promotion merge request is presented."""
 
@@ -147,6 +180,16 @@ CHANGE_VERBS = (
 )
 
 
+DASHBOARD_VERBS = (
+    Verb("explain <target>", "every reason and gate"),
+    Verb("promote <target> [sha]", "open a promotion"),
+    Verb("rollback <target> [to sha]", "go back and stay there until `unpin`"),
+    Verb("retry <target>", "run a failed one again"),
+    Verb('freeze <scope> [until] reason="..."', "stop the line until `unfreeze`"),
+    Verb("help", "all commands"),
+)
+
+
 def promotion_report(view: PromotionView) -> str:
     """Write the sticky comment of a promotion merge request, without marker and time."""
     return _say("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
@@ -155,6 +198,11 @@ def promotion_report(view: PromotionView) -> str:
 def change_report(view: ChangeView) -> str:
     """Write the sticky comment of a person's merge request, without marker and time."""
     return _say("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
+
+
+def dashboard(view: DashboardView) -> str:
+    """Write the dashboard issue, without marker and time."""
+    return _say("dashboard.md.j2", view=view, verbs=DASHBOARD_VERBS)
 
 
 def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool = False) -> MergeRequestText:
@@ -183,17 +231,19 @@ def help_section(prefix: str, usages: Iterable[str]) -> Section:
     return Section("Commands", tuple(f"`{prefix} {usage}`" for usage in usages))
 
 
-def sticky(body: str, data: Mapping[str, Any], previous: str | None, now: datetime, key: bytes | None) -> str | None:
-    """Complete a sticky comment with the time of its last change and its marker, or None if nothing changed.
+def sticky(
+    body: str, data: Mapping[str, Any], previous: str | None, now: datetime, key: bytes | None, kind: str = STICKY
+) -> str | None:
+    """Complete a sticky text with the time of its last change and its marker, or None if nothing changed.
 
     `data` goes into the marker beside `content`, a hash of body and data, and `changed_at`. The comparison is by that
     hash: a forge may store a text with other white space than it was sent.
     """
-    known = marker.read(previous, STICKY, key) if previous is not None else None
-    content = hashlib.sha256(f"{body}\n{marker.mark(STICKY, data, None)}".encode()).hexdigest()
+    known = marker.read(previous, kind, key) if previous is not None else None
+    content = hashlib.sha256(f"{body}\n{marker.mark(kind, data, None)}".encode()).hexdigest()
     if known is not None and known.get("content") == content:
         return None
-    written = marker.mark(STICKY, {**data, "content": content, "changed_at": utc(now)}, key)
+    written = marker.mark(kind, {**data, "content": content, "changed_at": utc(now)}, key)
     return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
 
 

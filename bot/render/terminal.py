@@ -16,6 +16,7 @@ from bot.model.plan import (
     CancelRun,
     CloseMergeRequest,
     CommentAction,
+    DashboardAction,
     FollowRun,
     Gate,
     Held,
@@ -231,6 +232,8 @@ def action_key(action: Action) -> str:
             return f"{action.iid}:{action.head}"
         case CommentAction():
             return str(action.iid or action.branch)
+        case DashboardAction():
+            return action.subject
         case AnswerCommand():
             return f"{action.iid}:{action.note}"
         case RecordState():
@@ -257,7 +260,9 @@ def _details(action: Action) -> dict[str, Any]:
                 {"target": edit.target, "file": edit.file, "old": edit.old, "new": edit.new} for edit in action.edits
             ]
             return {"title": action.title, "branch": action.commit.branch, "batch": action.batch, "edits": edits}
-        case MergeMergeRequest() | CloseMergeRequest() | CommentAction():
+        case MergeMergeRequest():
+            return {"iid": action.iid, "how": action.how.value}
+        case CloseMergeRequest() | CommentAction() | DashboardAction():
             return {"iid": action.iid}
         case AnswerCommand():
             return {"iid": action.iid, "note": action.note, "text": neutral.redact(action.body)}

@@ -38,7 +38,7 @@ from core_values import (
 
 from bot.core.own_notes import mark_answer
 from bot.model.desired import Desired
-from bot.model.observed import BranchDiff, CiStatus, MergeRequestStatus, Note, Role, RunFact
+from bot.model.observed import BranchDiff, CiStatus, Issue, MergeRequestStatus, Note, Role, RunFact
 from bot.model.plan import AnswerCommand, CancelRun, CloseMergeRequest, Plan, StartRun
 from bot.model.state import (
     Answer,
@@ -51,6 +51,7 @@ from bot.model.state import (
     Question,
     RunStatus,
     State,
+    Thread,
     Veto,
 )
 from bot.settings import CommandSettings
@@ -154,6 +155,88 @@ def test_notes_are_not_read_where_polling_is_off_or_the_merge_request_is_over() 
     assert decided(quiet, world).record is None
     over = replace(request, state=MergeRequestStatus.MERGED)
     assert decided(context(prod(), recorded=known_state, seen=observed(merge_requests={1: over}))).record is None
+
+
+def test_a_thread_that_an_event_told_of_is_read_whatever_polling_says() -> None:
+    over = merge_request(
+        "feature", author="eve", state=MergeRequestStatus.CLOSED, notes=(note(f"/saasbot pin {PROD}"),)
+    )
+    off = settings(commands=CommandSettings(poll=False))
+    fields: dict[str, Any] = {"recorded": known(), "seen": observed(merge_requests={1: over}), "options": off}
+    plan = decided(context(prod(), stage(), heard=frozenset({"merge_request:1"}), **fields), World(roles=PEOPLE))
+    assert PROD in kept(plan).pins
+    elsewhere = context(prod(), stage(), heard=frozenset({"merge_request:2"}), **fields)
+    assert PROD not in (decided(elsewhere, World(roles=PEOPLE)).record or known()).pins
+
+
+def test_a_comment_that_was_changed_later_is_no_command() -> None:
+    request = merge_request("feature", author="eve", notes=(note(f"/saasbot pin {PROD}", edited=True),))
+    world = World(roles=PEOPLE, diffs={1: BranchDiff(sha("base"), ())})
+    plan = decided(context(prod(), recorded=known(), seen=observed(merge_requests={1: request})), world)
+    assert not kept(plan).pins
+    assert (reply(plan).ok, reply(plan).text) == (
+        False,
+        "this comment was changed after it was written; say it in a new one",
+    )
+
+
+def test_adoption_obeys_nothing_that_was_said_before() -> None:
+    request = merge_request(
+        "feature", author="eve", notes=(note(f"/saasbot pin {PROD}", "4"), note(f"/saasbot pin {PROD}", "12"))
+    )
+    world = World(roles=PEOPLE, diffs={1: BranchDiff(sha("base"), ())})
+    plan = decided(context(prod(), seen=observed(merge_requests={1: request})), world)
+    assert (kept(plan).pins, kept(plan).cursors) == ({}, {"notes:1": 12})
+
+
+# On the dashboard
+
+BOARD = settings(dashboard_title="Deployments")
+
+
+def on_dashboard(text: str, recorded: State | None = None, by: str = "ana", **fields: Any) -> Plan:
+    """The plan after a command on the dashboard."""
+    issue = Issue(5, "as it was", notes=(note(text, "7", author=by),))
+    seen = observed(refs={URL: {"main": A}}, dashboard=issue)
+    given: dict[str, Any] = {"options": BOARD, **fields}
+    found = context(prod(), stage(), FOLLOWER, recorded=recorded or known(), seen=seen, **given)
+    return decided(found, World(roles=PEOPLE))
+
+
+def test_a_command_on_the_dashboard_works_as_on_a_merge_request() -> None:
+    plan = on_dashboard(f"/saasbot pin {PROD}")
+    assert PROD in kept(plan).pins
+    assert kept(plan).cursors == {"dashboard:5": 7}
+    (answer,) = of_kind(plan, AnswerCommand)
+    assert (answer.subject, answer.thread, answer.iid, answer.note) == ("dashboard:5", Thread.DASHBOARD, 5, "7")
+    again = on_dashboard(f"/saasbot pin {PROD}", replace(kept(plan), pins={}, answers={}))
+    assert PROD not in (again.record or State()).pins
+
+
+def test_a_question_on_the_dashboard_is_answered_there_in_full() -> None:
+    (answer,) = of_kind(on_dashboard(f"/saasbot explain {PROD}"), AnswerCommand)
+    assert f"explain {PROD}" in answer.body
+    assert "passes" in answer.body
+    assert len(answer.body.splitlines()) > 5
+
+
+def test_the_dashboard_is_silent_where_polling_is_off_until_an_event_tells_of_it() -> None:
+    quiet = settings(dashboard_title="Deployments", commands=CommandSettings(poll=False))
+    assert not of_kind(on_dashboard(f"/saasbot pin {PROD}", options=quiet), AnswerCommand)
+    heard = on_dashboard(f"/saasbot pin {PROD}", options=quiet, heard=frozenset({"dashboard:5"}))
+    assert of_kind(heard, AnswerCommand)
+
+
+def test_what_branches_are_asked_on_the_dashboard_needs_one() -> None:
+    (answer,) = of_kind(on_dashboard("/saasbot hold"), AnswerCommand)
+    assert answer.reaction == "no"
+
+
+def test_an_answer_on_a_dashboard_that_is_gone_is_still_given() -> None:
+    owing = known(answers={"a": Answer("7", 5, "ana", "pin", ok=True, text="", thread=Thread.DASHBOARD)})
+    plan = decided(context(prod(), stage(), recorded=owing, options=BOARD), World(roles=PEOPLE))
+    (answer,) = of_kind(plan, AnswerCommand)
+    assert (answer.subject, answer.thread) == ("dashboard:5", Thread.DASHBOARD)
 
 
 def test_a_branch_that_moved_since_takes_questions_only() -> None:

@@ -26,6 +26,7 @@ from core_values import (
 from bot.core.branches import with_record, without_record
 from bot.core.follow import start
 from bot.core.record import settle
+from bot.model.observed import MergeRequestStatus
 from bot.model.plan import (
     Action,
     AnswerCommand,
@@ -33,7 +34,9 @@ from bot.model.plan import (
     CloseMergeRequest,
     CommentAction,
     Commit,
+    DashboardAction,
     FollowRun,
+    MergeHow,
     MergeMergeRequest,
     OpenMergeRequest,
     Outcome,
@@ -42,7 +45,7 @@ from bot.model.plan import (
     RegenerateMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Answer, RunStatus, State
+from bot.model.state import Answer, RunStatus, State, Thread
 
 B = sha("b")
 INTENT = a_run(stage(), status=RunStatus.PENDING, handle="")
@@ -92,6 +95,7 @@ ACTIONS: tuple[Action, ...] = (
     RecordState("target:x", ()),
     FollowRun(f"target:{STAGE}", STAGE, INTENT, ()),
     CommentAction(SUBJECT, 1, BRANCH, "", "body", ()),
+    DashboardAction("dashboard", 0, "title", "body", ()),
 )
 
 
@@ -160,11 +164,24 @@ def test_a_command_to_rebuild_that_was_refused_is_over(status: OutcomeStatus, as
 
 
 def test_merged_closed_answered() -> None:
-    assert after(MERGE, DONE).merge_requests[f"{BRANCH}!1"].merged
+    merged = replace(DONE, merge_request=replace(OPEN, state=MergeRequestStatus.MERGED))
+    assert after(MERGE, merged).merge_requests[f"{BRANCH}!1"].merged
     assert not after(CLOSE, DONE).merge_requests
     assert not after(ANSWER, DONE).answers
     for action in (MERGE, CLOSE, ANSWER):
         assert after(action, Outcome(OutcomeStatus.FAILED)) == before()
+
+
+def test_what_is_set_to_merge_is_remembered_by_its_head_until_it_is_taken_back() -> None:
+    waits = after(replace(MERGE, how=MergeHow.WHEN_GREEN), replace(DONE, merge_request=replace(OPEN, auto_merge=True)))
+    assert (waits.merge_requests[BRANCH].auto_merge, waits.merge_requests[BRANCH].merged) == (OPEN.head_sha, False)
+    back = settle(waits, CONFIG, (replace(MERGE, how=MergeHow.NOT_WHEN_GREEN),), (Outcome(OutcomeStatus.DONE),), NOW)
+    assert back.merge_requests[BRANCH].auto_merge == ""
+
+
+def test_an_answer_is_settled_on_its_own_thread() -> None:
+    on_dashboard = replace(ANSWER, thread=Thread.DASHBOARD)
+    assert after(on_dashboard, DONE).answers == before().answers
 
 
 def test_a_merged_one_makes_room_for_the_next_of_its_branch() -> None:

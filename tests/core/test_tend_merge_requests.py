@@ -39,6 +39,7 @@ from bot.model.observed import BranchDiff, Change, CiStatus, MergeRequest, Merge
 from bot.model.plan import (
     CloseMergeRequest,
     CommentAction,
+    MergeHow,
     MergeMergeRequest,
     OpenMergeRequest,
     Plan,
@@ -449,7 +450,8 @@ def test_a_command_cuts_a_batch_into_files() -> None:
         (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.SUCCESS}, True),
         (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.NONE}, True),
         (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.FAILED}, False),
-        (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.RUNNING}, False),
+        (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.RUNNING}, True),
+        (Merge.WHEN_APPROVED, {"ci": CiStatus.RUNNING, "approved_by": ("bob",)}, False),
         (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.SUCCESS, "draft": True}, False),
         (Merge.WHEN_PIPELINE_SUCCEEDS, {"ci": CiStatus.SUCCESS, "has_conflicts": True}, False),
         (Merge.WHEN_APPROVED, {"ci": CiStatus.SUCCESS}, False),
@@ -462,6 +464,33 @@ def test_the_bot_merges_by_its_policy(merge: Merge, fields: dict[str, Any], merg
     plan = opened(policy=options(merge=merge), **fields)
     found = of_kind(plan, MergeMergeRequest)
     assert [(each.iid, each.head) for each in found] == ([(1, sha("head-1"))] if merges else [])
+
+
+WHEN_GREEN = options(merge=Merge.WHEN_PIPELINE_SUCCEEDS)
+
+
+def hows(plan: Plan) -> list[MergeHow]:
+    return [each.how for each in of_kind(plan, MergeMergeRequest)]
+
+
+def test_while_its_ci_runs_it_is_set_to_merge_once() -> None:
+    assert hows(opened(policy=WHEN_GREEN, ci=CiStatus.RUNNING)) == [MergeHow.WHEN_GREEN]
+    assert hows(opened(policy=WHEN_GREEN, ci=CiStatus.SUCCESS)) == [MergeHow.NOW]
+    assert hows(opened(policy=WHEN_GREEN, ci=CiStatus.RUNNING, auto_merge=True)) == []
+
+
+def test_with_a_newer_version_due_it_is_not_set_to_merge() -> None:
+    assert hows(opened(policy=WHEN_GREEN, ok=TO_C, ci=CiStatus.RUNNING)) == []
+
+
+def test_what_a_gate_or_a_person_holds_is_no_longer_set_to_merge() -> None:
+    own: dict[str, Any] = {"ci": CiStatus.RUNNING, "auto_merge": True, "policy": WHEN_GREEN}
+    ours = {"auto_merge": sha("head-1")}
+    soaks = (prod(soak=99 * HOUR),)
+    assert hows(opened(targets=soaks, known_as=ours, **own)) == [MergeHow.NOT_WHEN_GREEN]
+    assert hows(opened(known_as={"hold": Hold("bob", NOW)}, **own)) == [MergeHow.NOT_WHEN_GREEN]
+    assert hows(opened(targets=soaks, **own)) == [], "a person has set it to merge: that is their decision"
+    assert hows(opened(known_as=ours, **own)) == []
 
 
 def test_nothing_is_merged_past_a_gate() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.schedule import backoff, closes, next_open, open_until, opens
-from bot.model.desired import Interval, Recurring, Window
+from bot.model.desired import Between, Interval, Recurring, Window
 
 MINUTE = timedelta(minutes=1)
 
@@ -46,6 +46,41 @@ def test_a_recurring_window_agrees_with_a_look_at_every_minute(
     assert closes(window, now) == (opened + window.duration if opened else None)
     coming = (now + ahead * MINUTE for ahead in range(1, 8 * 24 * 60 + 1))
     assert opens(window, now) == next(moment for moment in coming if fires(window.cron, zone, moment))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(0, 59), st.integers(4, 23), st.one_of(st.just("*"), st.integers(0, 6))),
+    st.tuples(st.integers(0, 59), st.integers(4, 23), st.one_of(st.just("*"), st.integers(0, 6))),
+    st.sampled_from(["UTC", "Europe/Prague", "Asia/Kolkata"]),
+    st.integers(0, 24 * 60 * 60),
+)
+def test_a_window_between_two_crons_agrees_with_a_look_at_every_minute(
+    start: tuple[int, int, object], end: tuple[int, int, object], zone: str, offset: int
+) -> None:
+    crons = [f"{minute} {hour} * * {weekday}" for minute, hour, weekday in (start, end)]
+    window = Between(crons[0], crons[1], zone)
+    now = NOW + timedelta(seconds=offset)
+    minute = now.replace(second=0)
+    is_open = False
+    for back in range(15 * 24 * 60, -1, -1):
+        moment = minute - back * MINUTE
+        is_open = not fires(window.end, zone, moment) and (is_open or fires(window.start, zone, moment))
+    ahead = (minute + step * MINUTE for step in range(1, 8 * 24 * 60 + 1))
+    assert closes(window, now) == (
+        next(moment for moment in ahead if fires(window.end, zone, moment)) if is_open else None
+    )
+
+
+def test_a_window_that_never_ends_stays_open_and_one_that_never_starts_shut() -> None:
+    leap, daily = "0 0 29 2 *", "0 0 * * *"
+    late, early = NOW.replace(year=9997), NOW.replace(year=2)
+    forever = closes(Between(daily, leap), late)
+    assert forever is not None
+    assert forever.year == 9999
+    assert open_until([Between(daily, leap)], late) == forever
+    assert closes(Between(leap, daily), early) is None
+    assert opens(Between(daily, leap), late) == late.replace(hour=0) + timedelta(days=1)
 
 
 def test_an_interval_is_open_from_its_start_to_just_before_its_end() -> None:

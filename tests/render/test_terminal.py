@@ -16,6 +16,7 @@ from bot.model.plan import (
     CloseMergeRequest,
     CommentAction,
     Commit,
+    DashboardAction,
     FollowRun,
     Gate,
     Held,
@@ -66,9 +67,20 @@ ALL: tuple[Action, ...] = (
     MergeMergeRequest("merge-request:b", 1, SHA, WHY),
     CloseMergeRequest("merge-request:b", 1, "b", "bye", WHY),
     CommentAction("merge-request:b", 0, "b", "", "body", WHY),
+    DashboardAction("dashboard:5", 5, "Deployments", "body", WHY),
     AnswerCommand("merge-request:b", 1, "7", "ok", "body", WHY),
 )
-KEYS = [f"target:{T}", "target:gone", *["key1"] * 3, *["saasbot/orders"] * 4, f"1:{SHA}", "b", "b", "1:7"]
+KEYS = [
+    f"target:{T}",
+    "target:gone",
+    *["key1"] * 3,
+    *["saasbot/orders"] * 4,
+    f"1:{SHA}",
+    "b",
+    "b",
+    "dashboard:5",
+    "1:7",
+]
 
 
 def report(actions: tuple[Action, ...] = (), **more: Any) -> Report:

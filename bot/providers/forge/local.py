@@ -14,12 +14,13 @@ from pathlib import Path
 
 from bot.core.batches import PREFIX
 from bot.errors import WrongUsage
-from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
+from bot.model.desired import Freeze
+from bot.model.observed import BranchDiff, CiStatus, Issue, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
 from bot.model.plan import Commit
+from bot.model.state import Thread
 from bot.ports import ConfigTree, Refused
 from bot.providers.forge.local_folder import LocalFolder
 from bot.providers.forge.local_git import build_push
-from bot.providers.forge.local_store import StoredNote
 from bot.providers.git import GitError, diff, merge_base
 from bot.providers.git_commits import merged_tree, update_ref
 from bot.providers.git_tree import GitTree
@@ -136,23 +137,45 @@ class LocalForge:
                 return self.folder.delete(branch, document.head_sha)
             return None
 
-    def merge(self, iid: int, head: str) -> MergeRequest | Refused:
-        """Merge with a merge commit if the head still is `head`, and delete the branch."""
+    def freezes(self) -> Sequence[Freeze]:
+        """None: freezes of this forge are files of the config."""
+        return ()
+
+    def dashboard(self, title: str) -> Issue | None:
+        """The dashboard of this title."""
+        return self.folder.board.show(title)
+
+    def merge(self, iid: int, head: str, *, when_green: bool = False) -> MergeRequest | Refused:
+        """Merge with a merge commit if the head still is `head`, and delete the branch; or set it to merge."""
+        seen = self.folder.show(iid)
+        if when_green and seen is not None and seen.ci is CiStatus.RUNNING and seen.head_sha == head:
+            return self._auto_merge(iid, on=True) or replace(seen, auto_merge=True)
         return self.folder.merge_for(self._bot, iid, head)
 
-    def comment(self, iid: int, body: str, note: str = "") -> Note | Refused:
+    def cancel_auto_merge(self, iid: int) -> Refused | None:
+        """It no longer merges when its CI succeeds."""
+        return self._auto_merge(iid, on=False)
+
+    def _auto_merge(self, iid: int, *, on: bool) -> Refused | None:
+        return _nothing(self.folder.change(iid, lambda document: replace(document, auto_merge=on)))
+
+    def comment(self, thread: Thread, iid: int, body: str, note: str = "") -> Note | Refused:
         """Write a note, or edit the bot's own one with id `note`."""
+        if thread is Thread.DASHBOARD:
+            return self.folder.board.comment_for(self._bot.name, body, note)
         return self.folder.comment_for(self._bot.name, iid, body, note)
 
-    def react(self, iid: int, note: str, *, ok: bool) -> Refused | None:
+    def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
+        """Write the dashboard; there is one in this folder, so its number says nothing."""
+        del iid
+        return self.folder.board.put(title, body)
+
+    def react(self, thread: Thread, iid: int, note: str, *, ok: bool) -> Refused | None:
         """Acknowledge a note with the reaction `ok` or `no`."""
         word = "ok" if ok else "no"
-
-        def with_reaction(stored: StoredNote) -> StoredNote:
-            users = tuple(dict.fromkeys((*stored.reactions.get(word, ()), self._bot.name)))
-            return replace(stored, reactions={**stored.reactions, word: users})
-
-        return _nothing(self.folder.change_note(iid, note, with_reaction))
+        if thread is Thread.DASHBOARD:
+            return self.folder.board.react_for(self._bot.name, note, word)
+        return _nothing(self.folder.change_note(iid, note, lambda stored: stored.reacted(self._bot.name, word)))
 
 
 def local_forge(settings: Settings, folder: Path, now: Callable[[], datetime]) -> LocalForge:

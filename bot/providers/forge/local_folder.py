@@ -16,6 +16,7 @@ from pathlib import Path
 from bot.errors import ServerUnreachable
 from bot.model.observed import CiStatus, MergeRequest, MergeRequestStatus, Note
 from bot.ports import Refused
+from bot.providers.forge.local_board import LocalBoard
 from bot.providers.forge.local_git import HEADS, contains, move_to_merge, why_not_merge, write_merge
 from bot.providers.forge.local_store import LocalStore, StoredMergeRequest, StoredNote
 from bot.providers.git import GitError, for_each_ref
@@ -39,9 +40,10 @@ class LocalFolder:
 
     def __init__(self, folder: Path, branch: str, bot: str, now: Callable[[], datetime]) -> None:
         self.store = LocalStore(folder)
+        self.board = LocalBoard(self.store, bot, now)
         self.repo = folder / "config.git"
         self.branch = branch
-        self._bot = bot
+        self.bot = bot
         self._now = now
         self._conflicts = lru_cache(1024)(partial(merge_conflicts, self.repo))
 
@@ -236,7 +238,7 @@ class LocalFolder:
         return StoredNote(self.store.next_note(), user, body, self._now(), head)
 
     def _note_view(self, note: StoredNote) -> Note:
-        return Note(note.id, note.author, note.body, note.created_at, bot=note.author == self._bot, head=note.head)
+        return Note(note.id, note.author, note.body, note.created_at, bot=note.author == self.bot, head=note.head)
 
     def _edit(self, user: str, iid: int, note: str, body: str) -> Note | Refused:
         document = self.store.get(iid)

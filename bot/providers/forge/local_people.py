@@ -35,9 +35,15 @@ class LocalPeople:
         """Write a comment."""
         return self.folder.comment_for(user, iid, text)
 
+    def comment_dashboard_as(self, user: str, text: str) -> Note | Refused:
+        """Write a comment on the dashboard."""
+        return self.folder.board.comment_for(user, text)
+
     def set_ci(self, iid: int, word: CiStatus) -> MergeRequest | Refused:
         """Say what the CI has to say of the present head; a later head has no word until it is given one."""
-        return self._change(iid, lambda document: replace(document, ci={**document.ci, document.head_sha: word}))
+        changed = self._change(iid, lambda document: replace(document, ci={**document.ci, document.head_sha: word}))
+        merges = isinstance(changed, MergeRequest) and changed.auto_merge and word is CiStatus.SUCCESS
+        return self.merge_as(self.folder.bot, iid) if merges else changed
 
     def set_draft(self, iid: int, *, draft: bool) -> MergeRequest | Refused:
         """Make it a draft, or ready."""

@@ -9,6 +9,7 @@ Readers take no lock, since a document is only ever replaced by a whole one.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,11 @@ class StoredNote:
     created_at: datetime
     head: str = ""
     reactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def reacted(self, user: str, word: str) -> StoredNote:
+        """The note with a reaction of a user; once more changes nothing."""
+        users = tuple(dict.fromkeys((*self.reactions.get(word, ()), user)))
+        return dataclasses.replace(self, reactions={**self.reactions, word: users})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import pytest
 from bot.errors import ServerUnreachable, WrongUsage
 from bot.model.observed import CiStatus, MergeRequest, MergeRequestStatus, Note, Role, Unreachable
 from bot.model.plan import Commit
+from bot.model.state import Thread
 from bot.ports import Forge, Refused
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.forge.local_people import LocalPeople
@@ -33,24 +34,26 @@ RACER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from bot.model.state import Thread
 from bot.providers.forge.local import LocalForge
 from bot.settings import BotSettings
 forge = LocalForge(Path(sys.argv[1]), "main", BotSettings(), {}, lambda: datetime(2026, 1, 1, tzinfo=UTC))
 for number in range(5):
     mr = forge.open(f"saasbot/{number}", "t", "d", [])
-    note = forge.comment(mr.iid, "hello")
+    note = forge.comment(Thread.MERGE_REQUEST, mr.iid, "hello")
     print(mr.iid, note.id)
 """
 WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from bot.model.state import Thread
 from bot.providers.forge.local import LocalForge
 from bot.settings import BotSettings
 forge = LocalForge(Path(sys.argv[1]), "main", BotSettings(), {}, lambda: datetime(2026, 1, 1, tzinfo=UTC))
 print(flush=True)
 mr = forge.open(sys.argv[2], "t", "d", [])
-forge.comment(mr.iid, "hello")
+forge.comment(Thread.MERGE_REQUEST, mr.iid, "hello")
 forge.merge(mr.iid, mr.head_sha)
 """
 
@@ -420,13 +423,13 @@ def test_title_description_and_approval_change_in_place(world: World) -> None:
 def test_notes_are_written_edited_and_reacted_to(world: World) -> None:
     mr = world.bot_opens()
     first = noted(world.people.comment_as("alice", mr.iid, "/saasbot hold"))
-    second = noted(world.forge.comment(mr.iid, "report"))
+    second = noted(world.forge.comment(Thread.MERGE_REQUEST, mr.iid, "report"))
     assert (first.id, first.author, first.bot, first.head) == ("1", "alice", False, mr.head_sha)
     assert (second.id, second.bot, second.created_at) == ("2", True, NOW)
-    assert noted(world.forge.comment(mr.iid, "newer report", "2")).body == "newer report"
-    assert world.forge.react(mr.iid, "1", ok=True) is None
-    assert world.forge.react(mr.iid, "1", ok=True) is None
-    assert world.forge.react(mr.iid, "1", ok=False) is None
+    assert noted(world.forge.comment(Thread.MERGE_REQUEST, mr.iid, "newer report", "2")).body == "newer report"
+    assert world.forge.react(Thread.MERGE_REQUEST, mr.iid, "1", ok=True) is None
+    assert world.forge.react(Thread.MERGE_REQUEST, mr.iid, "1", ok=True) is None
+    assert world.forge.react(Thread.MERGE_REQUEST, mr.iid, "1", ok=False) is None
     assert [note.body for note in opened(world.people.show(mr.iid)).notes] == ["/saasbot hold", "newer report"]
     stored = json.loads((world.folder / "merge_requests" / "1.json").read_text())
     assert stored["notes"][0]["reactions"] == {"ok": ["saasbot"], "no": ["saasbot"]}
@@ -435,19 +438,19 @@ def test_notes_are_written_edited_and_reacted_to(world: World) -> None:
 def test_notes_of_others_and_missing_ones_are_refused(world: World) -> None:
     mr = world.bot_opens()
     world.people.comment_as("alice", mr.iid, "mine")
-    assert "not saasbot's" in refused(world.forge.comment(mr.iid, "forged", "1"))
-    assert "no note 7" in refused(world.forge.comment(mr.iid, "x", "7"))
-    assert "no merge request" in refused(world.forge.comment(9, "x", "1"))
-    assert "no merge request" in refused(world.forge.comment(9, "x"))
-    assert "no note 7" in refused(world.forge.react(mr.iid, "7", ok=True))
+    assert "not saasbot's" in refused(world.forge.comment(Thread.MERGE_REQUEST, mr.iid, "forged", "1"))
+    assert "no note 7" in refused(world.forge.comment(Thread.MERGE_REQUEST, mr.iid, "x", "7"))
+    assert "no merge request" in refused(world.forge.comment(Thread.MERGE_REQUEST, 9, "x", "1"))
+    assert "no merge request" in refused(world.forge.comment(Thread.MERGE_REQUEST, 9, "x"))
+    assert "no note 7" in refused(world.forge.react(Thread.MERGE_REQUEST, mr.iid, "7", ok=True))
 
 
 def test_note_ids_rise_over_the_whole_forge_and_survive_a_lost_counter(world: World) -> None:
     world.bot_opens()
     world.bot_opens(branch="saasbot/b")
-    ids = [noted(world.forge.comment(iid, "x")).id for iid in (1, 2, 1)]
+    ids = [noted(world.forge.comment(Thread.MERGE_REQUEST, iid, "x")).id for iid in (1, 2, 1)]
     (world.folder / "numbers.json").unlink()
-    ids.append(noted(world.forge.comment(2, "x")).id)
+    ids.append(noted(world.forge.comment(Thread.MERGE_REQUEST, 2, "x")).id)
     assert ids == ["1", "2", "3", "4"]
     assert world.bot_opens(branch="saasbot/c").iid == 3
 
@@ -557,3 +560,32 @@ def test_git_variables_of_the_caller_do_not_matter(world: World, tmp_path: Path)
         [sys.executable, "-c", code, str(world.folder)], env=elsewhere, check=True, capture_output=True
     )
     assert done.stdout.split() == [b"1", b"1"]
+
+
+# The dashboard, and merging when the CI is green
+
+
+def test_the_dashboard_is_written_commented_and_reacted_to(world: World) -> None:
+    assert world.forge.dashboard("Deployments") is None
+    assert "no dashboard" in refused(world.people.comment_dashboard_as("bob", "hi"))
+    assert world.forge.put_dashboard(0, "Deployments", "one") == world.forge.dashboard("Deployments")
+    first = noted(world.people.comment_dashboard_as("bob", "/saasbot status"))
+    second = noted(world.forge.comment(Thread.DASHBOARD, 1, "answer"))
+    world.forge.put_dashboard(1, "Deployments", "two")
+    seen = world.forge.dashboard("Deployments")
+    assert seen is not None
+    assert (seen.body, [note.body for note in seen.notes]) == ("two", ["/saasbot status", "answer"])
+    assert world.forge.dashboard("Another") is None
+    assert noted(world.forge.comment(Thread.DASHBOARD, 1, "newer", second.id)).body == "newer"
+    assert "no note" in refused(world.forge.comment(Thread.DASHBOARD, 1, "forged", first.id))
+    assert world.forge.react(Thread.DASHBOARD, 1, first.id, ok=True) is None
+    before = (world.folder / "dashboard.json").read_bytes()
+    assert world.forge.react(Thread.DASHBOARD, 1, first.id, ok=True) is None
+    assert (world.folder / "dashboard.json").read_bytes() == before
+    assert "no note" in refused(world.forge.react(Thread.DASHBOARD, 1, "99", ok=True))
+
+
+def test_a_broken_dashboard_is_one_line(world: World) -> None:
+    (world.folder / "dashboard.json").write_text("{")
+    with pytest.raises(ServerUnreachable, match="dashboard"):
+        world.forge.dashboard("Deployments")

@@ -1,0 +1,71 @@
+"""Merging: when the bot merges by itself, or lets the forge do so as soon as the CI is green (`promotions.merge`)."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from bot.core.branches import Branch
+from bot.core.gates import Candidate, gates, holding
+from bot.core.promotion import candidate
+from bot.core.sheet import Sheet
+from bot.model.observed import CiStatus, MergeRequest
+from bot.model.plan import MergeHow, MergeMergeRequest, Verdict
+from bot.model.state import Edit, Reason
+from bot.settings import Merge
+
+
+def merge(sheet: Sheet, open_branch: Branch) -> None:
+    """Merge by the settings' policy, if every version in it still passes every gate: now, or when its CI is green."""
+    policy = sheet.context.settings.promotions.merge
+    merge_request = open_branch.merge_request
+    how = _how(policy, merge_request)
+    ours = merge_request.auto_merge and open_branch.record.auto_merge == merge_request.head_sha
+    if how is None and not ours:
+        return
+    stops = [v for each in open_branch.edits for v in _verdicts(sheet, each)]
+    for verdict in stops[:1]:
+        sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
+    if stops and ours:
+        cancel_auto_merge(sheet, open_branch, stops[0].text)
+    elif not stops and how is not None and not (how is MergeHow.WHEN_GREEN and merge_request.auto_merge):
+        reason = Reason("merge", f"promotions.merge is {policy} and every gate passes")
+        _act(sheet, open_branch, how, reason)
+
+
+def _how(policy: Merge, merge_request: MergeRequest) -> MergeHow | None:
+    """How the policy would merge this one if no gate holds it; None where it would not."""
+    if policy is Merge.NEVER or merge_request.draft or merge_request.has_conflicts:
+        return None
+    if policy is Merge.WHEN_APPROVED and not merge_request.approved_by:
+        return None
+    match merge_request.ci:
+        case CiStatus.NONE | CiStatus.SUCCESS:
+            return MergeHow.NOW
+        case CiStatus.RUNNING:
+            return MergeHow.WHEN_GREEN if policy is Merge.WHEN_PIPELINE_SUCCEEDS else None
+        case CiStatus.FAILED:
+            return None
+        case _:
+            assert_never(merge_request.ci)
+
+
+def cancel_auto_merge(sheet: Sheet, open_branch: Branch, why: str) -> None:
+    """A forge that merges by itself asks no gate: what is held must not be set to merge."""
+    if open_branch.merge_request.auto_merge:
+        _act(sheet, open_branch, MergeHow.NOT_WHEN_GREEN, Reason("hold", why))
+
+
+def _act(sheet: Sheet, open_branch: Branch, how: MergeHow, reason: Reason) -> None:
+    merge_request = open_branch.merge_request
+    sheet.actions.append(
+        MergeMergeRequest(open_branch.subject, merge_request.iid, merge_request.head_sha, (reason,), how)
+    )
+
+
+def _verdicts(sheet: Sheet, each: Edit) -> tuple[Verdict, ...]:
+    target = sheet.context.desired.targets.get(each.target)
+    if target is None:
+        return ()
+    request = sheet.state.requests.get(each.target)
+    asked: Candidate = candidate(target, each.new, person=request is not None)
+    return holding(gates(asked, sheet))
