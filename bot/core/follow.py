@@ -112,6 +112,9 @@ def _never_started(sheet: Sheet, record: TargetState, run: Run) -> None:
         cancel(sheet, record, run, target.pipeline, Reason("superseded", text))
     elif not _held_again(sheet, target, run):
         sheet.starts += 1
+        # A server may show a run minutes after it was asked for: the next "did it start?" counts from this request.
+        run = replace(run, intent_at=sheet.now)
+        sheet.put_target(replace(record, run=run))
         sheet.actions.append(start(target, run))
 
 

@@ -151,8 +151,8 @@ def test_a_time_out_counts_from_the_start_where_it_is_known() -> None:
 def test_an_intent_that_never_started_starts_with_the_same_key() -> None:
     plan = decided(seen(INTENT, None))
     (action,) = of_kind(plan, StartRun)
-    assert action.run == INTENT
-    assert plan.record is None, "the intent is on record already"
+    assert action.run == replace(INTENT, intent_at=NOW)
+    assert run_of(plan) == action.run, "what asks for it next counts from this request, not from the first"
 
 
 def test_an_intent_that_did_start_is_followed() -> None:
