@@ -34,7 +34,7 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.state import Answer, MergeRequestState, Run, RunStatus, State, Thread
+from bot.model.state import Answer, MergeRequestState, RunStatus, State, Thread
 
 Rebuild = UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest
 
@@ -51,7 +51,7 @@ def settle(
 def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, now: datetime) -> State:
     match action:
         case StartRun() | CancelRun():
-            return _run(state, desired, action.target, action.run, outcome, now)
+            return _run(state, desired, action, outcome, now)
         case OpenMergeRequest():
             return _opened(state, action, outcome, now)
         case UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
@@ -68,14 +68,15 @@ def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, no
             assert_never(action)
 
 
-def _run(state: State, desired: Desired, target: str, run: Run, outcome: Outcome, now: datetime) -> State:
-    """A start or a cancellation: what the provider said of the run, or that it would not."""
+def _run(state: State, desired: Desired, action: StartRun | CancelRun, outcome: Outcome, now: datetime) -> State:
+    """A start or a cancellation: what the provider said of the run; a start that it would not make has failed."""
+    target, run = action.target, action.run
     record = state.targets.get(target)
     if record is None or record.run is None or record.run.key != run.key:
         return state
     if outcome.run is not None:
         seen = outcome.run
-    elif outcome.status is OutcomeStatus.REFUSED:
+    elif outcome.status is OutcomeStatus.REFUSED and isinstance(action, StartRun):
         seen = observed_run(run, RunFact(RunStatus.FAILED, text=outcome.text, finished_at=now), now)
     else:
         return state

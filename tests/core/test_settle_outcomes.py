@@ -172,6 +172,10 @@ def test_merged_closed_answered() -> None:
         assert after(action, Outcome(OutcomeStatus.FAILED)) == before()
 
 
+def test_a_run_that_could_not_be_stopped_still_runs() -> None:
+    assert after(CANCEL, Outcome(OutcomeStatus.REFUSED, "not yours")) == before()
+
+
 def test_what_is_set_to_merge_is_remembered_by_its_head_until_it_is_taken_back() -> None:
     waits = after(replace(MERGE, how=MergeHow.WHEN_GREEN), replace(DONE, merge_request=replace(OPEN, auto_merge=True)))
     assert (waits.merge_requests[BRANCH].auto_merge, waits.merge_requests[BRANCH].merged) == (OPEN.head_sha, False)
