@@ -12,10 +12,8 @@ from pathlib import Path
 
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import SourceFile
-from bot.providers.git import ASK, GitError, git, ls_tree, raw, text, without_credentials
+from bot.providers.git import ASK, FETCH, GitError, git, ls_tree, raw, text, without_credentials
 from bot.providers.working_tree import CheckoutTree, list_checkout, list_folder, not_a_checkout
-
-_FETCH = ("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-prune", "--no-auto-maintenance", "--refmap=")
 
 
 class GitConfig:
@@ -77,10 +75,10 @@ class GitConfig:
 
     def _bring(self, sha: str, branch: str, name: str) -> None:
         try:
-            git(self._root, *_FETCH, "origin", sha)
+            git(self._root, *FETCH, "origin", sha)
         except GitError:  # a server may refuse to give commits by id
             try:
-                git(self._root, *_FETCH, "origin", name)
+                git(self._root, *FETCH, "origin", name)
             except GitError as error:
                 raise self._no_origin(error, branch) from error
         if not self._present(sha):

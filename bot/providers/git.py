@@ -25,6 +25,12 @@ TIMEOUT = 300.0
 ASK = 60.0
 """Seconds for a question to a server (`ls-remote`), which has little to say."""
 
+FETCH = (
+    *("fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-prune", "--no-auto-maintenance", "--refmap="),
+    "--recurse-submodules=no",
+)
+"""Brings objects and moves nothing, so that any number of processes may fetch in one checkout at the same time."""
+
 _KEPT = re.compile(
     r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|ASKPASS|SSL_\w+|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+))"
 )

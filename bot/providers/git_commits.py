@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.model.plan import Commit
-from bot.providers.git import GitError, commit_date, git, ls_tree, raw, resolve
+from bot.ports import Refused
+from bot.providers.git import GitError, commit_date, git, ls_tree, raw, resolve, text
 from bot.settings import BotSettings
 
 NO_COMMIT = "0" * 40
 """Git's word for "no such ref" in a compare-and-swap."""
 
+_WHO = "%H%x00%an <%ae>%x00%cn <%ce>"
+_HEAD = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd"
 _CRUD = re.compile(r"[\x00-\x1f<>]+")
 _RACES = ("but expected", "reference already exists", "unable to resolve reference", "File exists")
 
@@ -53,6 +56,61 @@ def _data(content: bytes) -> bytes:
 
 def _quoted(path: str) -> bytes:
     return b'"' + b"".join(b"\\%03o" % c if c < ord(" ") or c in b'"\\' else bytes((c,)) for c in raw(path)) + b'"'
+
+
+def build_push(
+    repo: Path,
+    commit: Commit,
+    identity: BotSettings,
+    base: str,
+    *,
+    committers: Iterable[str] = (),
+    sign: bool = False,
+) -> str | Refused:
+    """The commit's sha, with the commits of `commit.keep` that follow the bot's own replayed on top. Moves no ref.
+
+    The bot's own one is the newest that is not in `base` (a revision of the base branch) and that only the bot wrote;
+    `committers` are further `Name <email>` under which a forge commits for the bot. With `sign` the bot's own commit
+    is signed as git's configuration says; a person's is never signed in their place.
+    """
+    new = build_commit(repo, commit, identity)
+    if sign:
+        new = sign_commit(repo, new)
+    if not commit.keep:
+        return new
+    own = _own_commit(repo, commit.keep, identity, base, frozenset(committers))
+    if not own:
+        return Refused(f"the bot's own commit is not on {commit.branch} any more, as it was made")
+    kept = replay(repo, commit.keep, own, new)
+    return kept or Refused(f"the commits that were added to {commit.branch} do not apply to the new version")
+
+
+def _own_commit(repo: Path, head: str, identity: BotSettings, base: str, committers: frozenset[str]) -> str:
+    """The newest commit not in `base` that the bot made and nobody rewrote since, or empty.
+
+    Rewritten (amended, squashed) it would carry a person's work as its author's; its committer tells.
+    """
+    who = text(signature(identity, "")).rstrip()
+    bots = {who} | committers
+    out = git(repo, "log", "--topo-order", "--no-show-signature", f"--format={_WHO}", head, f"^{base}")
+    rows = (line.split("\0") for line in text(out).splitlines())
+    return next((sha for sha, author, committer in rows if author == who and committer in bots), "")
+
+
+def sign_commit(repo: Path, commit: str) -> str:
+    """Write the same commit with a signature, as git's configuration says (`user.signingKey`, `gpg.format`).
+
+    Moves no ref. Raises `GitError` where git cannot sign.
+    """
+    tree, parents, *who = git(
+        repo, "log", "-1", "--no-show-signature", "--date=raw", f"--format={_HEAD}", commit
+    ).split(b"\0")
+    names = [f"GIT_{role}_{part}" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL", "DATE")]
+    env = {name: text(value).rstrip("\n") for name, value in zip(names, who, strict=True)}
+    links = [word for parent in parents.decode().split() for word in ("-p", parent)]
+    message = git(repo, "cat-file", "commit", commit).partition(b"\n\n")[2]
+    out = git(repo, "commit-tree", "-S", tree.decode(), *links, "-F", "-", stdin=message, env=env)
+    return out.decode().strip()
 
 
 def update_ref(repo: Path, branch: str, new: str, expected_old: str) -> bool:
@@ -121,7 +179,8 @@ def replay(repo: Path, person_head: str, old_base_commit: str, onto: str) -> str
     tip = resolve(repo, onto)
     for row in rows:
         commit, *parents = row.split(" ")
-        if len(parents) == 2 and merged_tree(repo, *parents) == _tree(repo, commit):  # noqa: PLR2004 - an ordinary merge
+        ordinary = len(parents) == 2 and merged_tree(repo, *parents) == tree_of(repo, commit)  # noqa: PLR2004 - a merge
+        if ordinary:
             continue
         if len(parents) != 1:
             return None
@@ -138,12 +197,13 @@ def _pick(repo: Path, commit: str, parent: str, onto: str) -> str | None:
     head = [line for line in header.split(b"\n") if line.startswith((b"author ", b"committer ", b"encoding "))]
     # merge-tree takes its base from history (its --merge-base came with git 2.40): a copy of `onto` that claims to
     # descend from the commit's parent makes that parent the base.
-    copy = _write(repo, _tree(repo, onto), (parent,), head, b"base\n")
+    copy = _write(repo, tree_of(repo, onto), (parent,), head, b"base\n")
     tree = merged_tree(repo, copy, commit)
     if tree is None:
         return None
-    return onto if tree == _tree(repo, onto) else _write(repo, tree, (onto,), head, message)
+    return onto if tree == tree_of(repo, onto) else _write(repo, tree, (onto,), head, message)
 
 
-def _tree(repo: Path, commit: str) -> str:
+def tree_of(repo: Path, commit: str) -> str:
+    """The tree of a commit; raises `GitError` where there is no such commit."""
     return git(repo, "rev-parse", "--verify", f"{commit}^{{tree}}").decode().strip()

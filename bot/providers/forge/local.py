@@ -20,14 +20,11 @@ from bot.model.plan import Commit
 from bot.model.state import Thread
 from bot.ports import ConfigTree, Refused
 from bot.providers.forge.local_folder import LocalFolder
-from bot.providers.forge.local_git import build_push
-from bot.providers.git import GitError, diff, merge_base
-from bot.providers.git_commits import merged_tree, update_ref
-from bot.providers.git_tree import GitTree
+from bot.providers.forge.local_git import HEADS
+from bot.providers.git import GitError
+from bot.providers.git_commits import build_push, update_ref
+from bot.providers.git_merge_requests import branch_diff, merge_result
 from bot.settings import BotSettings, Settings
-
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""Git's name for no files at all; what a branch without common history is compared with."""
 
 
 class LocalForge:
@@ -73,8 +70,7 @@ class LocalForge:
         if not head or not base:
             return BranchDiff(base, ())
         with self.folder.asking():
-            common = merge_base(self.folder.repo, base, head)
-            return BranchDiff(common, diff(self.folder.repo, common or EMPTY_TREE, head))
+            return branch_diff(self.folder.repo, base, head)
 
     def merged_tree(self, merge_request: MergeRequest) -> ConfigTree | Unreachable:
         """The config as it would be after the merge; `Unreachable` where it conflicts."""
@@ -82,10 +78,7 @@ class LocalForge:
         if not head or not base:
             return Unreachable(f"a branch of merge request {merge_request.iid} is gone")
         with self.folder.asking():
-            tree = merged_tree(self.folder.repo, base, head)
-        if tree is None:
-            return Unreachable(f"merge request {merge_request.iid} conflicts with {merge_request.target_branch}")
-        return GitTree(self.folder.repo, tree, None)
+            return merge_result(self.folder.repo, base, head, merge_request.iid, merge_request.target_branch)
 
     def role(self, user: str) -> Role:
         """The user's role as `forge.members` says; none for everybody else."""
@@ -95,7 +88,7 @@ class LocalForge:
         """Build the commit and put it on its branch with a lease on `expected_head`; return the new head."""
         self.folder.store.require()
         try:
-            new = build_push(self.folder.repo, commit, self._bot, self.folder.branch)
+            new = build_push(self.folder.repo, commit, self._bot, HEADS + self.folder.branch)
             if isinstance(new, Refused) or self._lease(commit, new):
                 return new
             self.folder.recover()

@@ -238,14 +238,17 @@ class LocalFolder:
         return StoredNote(self.store.next_note(), user, body, self._now(), head)
 
     def _note_view(self, note: StoredNote) -> Note:
-        return Note(note.id, note.author, note.body, note.created_at, bot=note.author == self.bot, head=note.head)
+        bot = note.author == self.bot
+        return Note(
+            note.id, note.author, note.body, note.created_at, bot=bot, head=note.head, edited=note.edited and not bot
+        )
 
     def _edit(self, user: str, iid: int, note: str, body: str) -> Note | Refused:
         document = self.store.get(iid)
         authors = {stored.author for stored in document.notes if stored.id == note} if document else set()
         if authors - {user}:
             return Refused(f"note {note} is not {user}'s")
-        changed = self.change_note(iid, note, lambda stored: replace(stored, body=body))
+        changed = self.change_note(iid, note, lambda stored: replace(stored, body=body, edited=True))
         return changed if isinstance(changed, Refused) else self._note_view(changed)
 
     def change_note(self, iid: int, note: str, how: Callable[[StoredNote], StoredNote]) -> StoredNote | Refused:

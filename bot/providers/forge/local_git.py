@@ -1,4 +1,4 @@
-"""What the local forge lets git do: build a push with kept commits, write a merge commit."""
+"""What the local forge lets git do: write a merge commit and move branches to it."""
 
 from __future__ import annotations
 
@@ -6,37 +6,12 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.model.observed import MergeRequestStatus
-from bot.model.plan import Commit
-from bot.ports import Refused
 from bot.providers.forge.local_store import StoredMergeRequest
-from bot.providers.git import git, merge_base, raw, resolve, text
-from bot.providers.git_commits import build_commit, merge_commit, replay, signature
+from bot.providers.git import git, merge_base, raw, resolve
+from bot.providers.git_commits import merge_commit
 from bot.settings import BotSettings
 
 HEADS = "refs/heads/"
-
-
-def build_push(repo: Path, commit: Commit, bot: BotSettings, base_branch: str) -> str | Refused:
-    """The commit's sha, with the commits of `commit.keep` that follow the bot's own replayed on top. Moves no ref."""
-    new = build_commit(repo, commit, bot)
-    if not commit.keep:
-        return new
-    own = _own_commit(repo, commit.keep, bot, base_branch)
-    if not own:
-        return Refused(f"the bot's own commit is not on {commit.branch} any more, as it was made")
-    kept = replay(repo, commit.keep, own, new)
-    return kept or Refused(f"the commits that were added to {commit.branch} do not apply to the new version")
-
-
-def _own_commit(repo: Path, head: str, bot: BotSettings, base_branch: str) -> str:
-    """The newest commit not on the base branch that the bot made and nobody rewrote since, or empty.
-
-    Rewritten (amended, squashed) it would carry a person's work as its author's; its committer tells.
-    """
-    who = text(signature(bot, "")).rstrip()
-    out = git(repo, "log", "--topo-order", "--format=%H%x00%an <%ae>%x00%cn <%ce>", head, f"^{HEADS}{base_branch}")
-    rows = (line.split("\0") for line in text(out).splitlines())
-    return next((sha for sha, author, committer in rows if author == committer == who), "")
 
 
 def write_merge(

@@ -35,6 +35,10 @@ class LocalPeople:
         """Write a comment."""
         return self.folder.comment_for(user, iid, text)
 
+    def edit_comment_as(self, user: str, iid: int, note: str, text: str) -> Note | Refused:
+        """Change a comment of one's own."""
+        return self.folder.comment_for(user, iid, text, note)
+
     def comment_dashboard_as(self, user: str, text: str) -> Note | Refused:
         """Write a comment on the dashboard."""
         return self.folder.board.comment_for(user, text)

@@ -36,6 +36,7 @@ class StoredNote:
     body: str
     created_at: datetime
     head: str = ""
+    edited: bool = False
     reactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def reacted(self, user: str, word: str) -> StoredNote:

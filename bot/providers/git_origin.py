@@ -1,0 +1,113 @@
+"""The origin of a checkout, asked with an authorization that git itself does not know.
+
+The authorization goes through git's environment, never over a command line or into a file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from bot.providers.git import ASK, FETCH, TIMEOUT, GitError, git, resolve, text, without_credentials
+from bot.providers.secrets import remember
+
+_NO_REF = re.compile(r"couldn't find remote ref|[Rr]emote branch .* not found")
+
+
+class AuthorizedOrigin:
+    """Fetches from and pushes to a checkout's origin, or pushes to `push_url`; moves nothing in the checkout.
+
+    `authorization` gives the value of an `Authorization` header, asked for before each request; without it, or where
+    it is empty, git uses what it has. Everything raises `GitError`.
+    """
+
+    def __init__(self, checkout: Path, authorization: Callable[[], str] | None = None, push_url: str = "") -> None:
+        self._checkout = checkout
+        self._authorization = authorization
+        self._push_url = push_url
+
+    @property
+    def address(self) -> str:
+        """Where origin is, without credentials."""
+        return without_credentials(self._url)
+
+    def fetch(self, refs: Sequence[str], *options: str) -> None:
+        """Fetch refs or commits in one go."""
+        self._run(self._source, *FETCH, *options, "--", None, *refs)
+
+    def fetch_refs(self, refs: Sequence[str]) -> None:
+        """Fetch refs in one go; those that are gone are left out in a second one."""
+        try:
+            self.fetch(refs)
+        except GitError as error:
+            if not _NO_REF.search(error.stderr):
+                raise
+            out = text(self._run(self._source, "ls-remote", "--", None, *refs, timeout=ASK))
+            there = {line.partition("\t")[2] for line in out.splitlines()}.intersection(refs)
+            if there:
+                self.fetch(sorted(there))
+
+    def fetch_commit(self, sha: str) -> bool:
+        """Whether the server gave a commit by its id, as most do even where no ref has it any more."""
+        try:
+            self.fetch([sha])
+        except GitError as error:
+            if "not our ref" in error.stderr or "unadvertised object" in error.stderr:
+                return False
+            raise
+        return bool(resolve(self._checkout, sha))
+
+    def head(self, branch: str) -> str:
+        """The present head of a branch where pushes go, or empty."""
+        name = f"refs/heads/{branch}"
+        out = text(self._run(self._target, "ls-remote", "--", None, name, timeout=ASK))
+        rows = (line.split("\t") for line in out.splitlines())
+        return next((sha for sha, found in rows if found == name), "")
+
+    def push(self, branch: str, new: str, expected: str) -> None:
+        """Move a branch to a commit if it still is at `expected` (empty: must not exist)."""
+        name = f"refs/heads/{branch}"
+        # A person's hooks and settings for pushes are about their own work.
+        options = ("--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
+        lease = f"--force-with-lease={name}:{expected}"
+        self._run(self._target, "push", *options, lease, "--", None, f"{new}:{name}")
+
+    def _run(self, url: str, *args: str | None, timeout: float = TIMEOUT) -> bytes:
+        """Run git with the url in the place of None."""
+        words = [url if arg is None else arg for arg in args]
+        return git(self._checkout, *words, env=self._environment(), timeout=timeout)
+
+    def _environment(self) -> Mapping[str, str]:
+        """The authorization as configuration, beside what is inherited of that kind."""
+        value = self._authorization() if self._authorization else ""
+        if not value:
+            return {}
+        remember(value.rpartition(" ")[2])
+        pairs = []
+        for url in dict.fromkeys((self.address, without_credentials(self._push_url))):
+            if url.startswith(("http://", "https://")):
+                # The empty value takes away what CI systems leave in a checkout: two authorizations are refused.
+                pairs += [(f"http.{url}.extraHeader", ""), (f"http.{url}.extraHeader", f"Authorization: {value}")]
+        inherited = os.environ.get("GIT_CONFIG_COUNT", "")
+        first = int(inherited) if inherited.isdecimal() else 0
+        env = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
+        for number, (name, said) in enumerate(pairs, first):
+            env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": said}
+        return env
+
+    @cached_property
+    def _url(self) -> str:
+        return text(git(self._checkout, "remote", "get-url", "origin").strip())
+
+    @property
+    def _source(self) -> str:
+        """Where to fetch; without the address's own credentials where there are better ones."""
+        better = self._url.startswith("http") and self._authorization is not None and self._authorization()
+        return self.address if better else self._url
+
+    @property
+    def _target(self) -> str:
+        return self._push_url or self._source
