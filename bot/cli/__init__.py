@@ -21,6 +21,7 @@ COMMANDS = {
     "explain": ("bot.cli.explain:explain", "Show every reason and gate of one target."),
     "status": ("bot.cli.status:status", "Show what runs where, what is promoted, what is stuck."),
     "say": ("bot.cli.say:say", "Give a comment command without a merge request."),
+    "comment": ("bot.cli.comment:comment", "Handle one merge request comment event."),
     "state": ("bot.cli.state:state", "Look at the statefile, and mend it."),
     "local": ("bot.cli.local:local", "Be the human at the local forge."),
     "schema": ("bot.cli.schema:schema", "Print JSON Schemas for editors."),

@@ -26,7 +26,9 @@ def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
     if user is not None and settings.forge.provider != "local":
         raise WrongUsage("--as plays people at a local forge only", hint="leave it out: you speak for yourself")
     job = session.job(settings, writes=not dry_run, progress=progress(session))
-    note = Note(id="0", author=user or getpass.getuser(), body=text)
+    # At a server nobody can pass for somebody else: the token's owner speaks.
+    speaker = user or (getpass.getuser() if settings.forge.provider == "local" else job.ports.forge.me())
+    note = Note(id="0", author=speaker, body=text)
     if dry_run:
         tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))
         _, report = line.plan(job, tree, (note,))

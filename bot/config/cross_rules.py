@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from bot.config.channel_rules import channels
 from bot.config.repository import Repository, pipeline_of
@@ -32,7 +33,7 @@ def check(repository: Repository) -> Iterator[Found]:
     yield from _names(repository)
     yield from _ids(repository)
     yield from channels(repository)
-    yield from _commands(repository)
+    yield from _blocks(repository)
     yield from _scopes(repository)
 
 
@@ -132,19 +133,21 @@ def _duplicate_id(identity: str, other: str, pointer: Pointer) -> Issue:
     return Issue("duplicate-id", (*pointer, "name"), message, "give the targets different names")
 
 
-def _commands(repository: Repository) -> Iterator[Found]:
-    """Yield the pipelines whose `with` block their instance's provider would refuse."""
+def _blocks(repository: Repository) -> Iterator[Found]:
+    """Yield what the provider of a pipeline's instance would refuse of its `with` block."""
     for path, summary in repository.summaries.items():
-        if summary.kind != "pipeline" or summary.facts.get("command"):
-            continue
-        for reference in summary.references:
+        faults = summary.facts["with"] if summary.kind == "pipeline" else {}
+        for reference in summary.references if faults else ():
             instance = repository.summaries.get(repository.resolve(reference.path))
-            if instance and instance.kind == "instance" and instance.facts.get("provider") == "command":
-                message = "the provider `command` needs `with.command`: a list of strings that is not empty"
-                yield (
-                    path,
-                    Issue("bad-with", ("with", "command"), message, "for example `with: {command: [./deploy.sh]}`"),
-                )
+            if instance and instance.kind == "instance":
+                for issue in faults.get(instance.facts["provider"], ()):
+                    yield path, _issue_of(issue)
+
+
+def _issue_of(kept: Sequence[Any]) -> Issue:
+    """Return an issue as it came from the cache, where it is a list."""
+    rule, pointer, *rest = kept
+    return Issue(rule, tuple(pointer), *rest)
 
 
 def _scopes(repository: Repository) -> Iterator[Found]:

@@ -75,7 +75,13 @@ class Parser:
             doc = self._document(path)
             token = SecretRef(**doc["token"]) if "token" in doc else None
             self._instances[path] = Instance(
-                doc["name"], doc["provider"], doc.get("url", ""), token, doc.get("rateLimit", ""), path
+                doc["name"],
+                doc["provider"],
+                doc.get("url", ""),
+                token,
+                doc.get("rateLimit", ""),
+                path,
+                doc.get("ca", ""),
             )
         return self._instances[path]
 

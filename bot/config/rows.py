@@ -8,6 +8,7 @@ from typing import Any
 from bot.config.documents import mapping_of, maps, path_of, target_pointer, targets_of, text_of, texts
 from bot.config.source import Pointer
 from bot.config.summary import COMPAT_PIPELINE, Reference, Row
+from bot.config.with_rules import with_faults
 
 NAMED = "named"
 """The kind of an app-interface file that only lends its name (an environment, a cluster)."""
@@ -48,7 +49,7 @@ def facts(kind: str, doc: dict[str, Any]) -> dict[str, Any]:
         case "instance":
             return {"provider": text_of(doc.get("provider"))}
         case "pipeline":
-            return {"command": _is_command(mapping_of(doc.get("with")).get("command"))}
+            return {"with": with_faults(doc.get("with"))}
         case "freeze":
             scope = mapping_of(doc.get("scope"))
             return {key: texts(scope.get(key)) for key in ("environments", "apps", "targets")}
@@ -94,8 +95,3 @@ def _instances(target: dict[str, Any]) -> Iterator[tuple[Pointer, str]]:
         path = path_of(holder.get("instance"))
         if path:
             yield pointer, path
-
-
-def _is_command(value: Any) -> bool:
-    """Whether a value is what `command` runs: a list of strings that is not empty."""
-    return isinstance(value, list) and bool(value) and all(isinstance(word, str) and word for word in value)

@@ -151,6 +151,7 @@ def _settings(doc: Mapping[str, Any]) -> Settings:
         groups={name: tuple(users) for name, users in doc.get("groups", {}).items()},
         report_key=SecretRef(**doc.get("report", {}).get("key", {"env": "SAASBOT_KEY"})),
         queue_url=doc.get("queue", {}).get("url", ""),
+        dashboard_title=doc.get("dashboard", {}).get("title", ""),
         compat_pipeline=_compat_pipeline(doc.get("compat", {}).get("pipeline", "")),
     )
 

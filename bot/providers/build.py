@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,11 +11,12 @@ from pathlib import Path
 
 from bot.errors import WrongUsage
 from bot.model.desired import Instance
-from bot.model.observed import Unreachable
-from bot.ports import Forge, Pipelines, Ports, StateStore
+from bot.model.observed import Event, Unreachable
+from bot.ports import Cache, Forge, Pipelines, Ports, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
+from bot.providers.forge import github_event, gitlab_event
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.pipelines.command import CommandPipelines
 from bot.providers.sources.cached_history import CachedHistories
@@ -33,7 +36,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
     return Ports(
         config=GitConfig(config),
         cache=cache,
-        forge=forge(config, settings, clock.now),
+        forge=forge(config, settings, environ, cache, clock.now),
         pipelines=_Providers(config, settings, environ, cache),
         refs=GitRefs(config),
         histories=CachedHistories(GitHistories(cache.folder, config), cache),
@@ -42,22 +45,48 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
     )
 
 
-def forge(config: Path, settings: Settings, now: Now) -> Forge:
-    """The forge that `saasbot.yml` names."""
-    if settings.forge.provider != "local":
-        raise WrongUsage(
-            f"saasbot.yml: forge.provider {settings.forge.provider!r} is not known to this release",
-            hint="it knows: local",
-        )
-    return local_forge(settings, config, now)
+def forge(config: Path, settings: Settings, environ: Mapping[str, str], cache: Cache, now: Now) -> Forge:
+    """The forge that `saasbot.yml` names; a vendor's library is loaded for its own users only."""
+    match settings.forge.provider:
+        case "local":
+            return local_forge(settings, config, now)
+        case "gitlab":
+            from bot.providers.forge.gitlab import gitlab_forge  # noqa: PLC0415 - python-gitlab takes its time
+
+            return gitlab_forge(settings, config, environ, cache, now)
+        case "github":
+            from bot.providers.forge.github import github_forge  # noqa: PLC0415 - PyGithub takes its time
+
+            return github_forge(settings, config, environ, cache, now)
+        case other:
+            raise WrongUsage(
+                f"saasbot.yml: forge.provider {other!r} is not known to this release",
+                hint="it knows: local, gitlab, github",
+            )
+
+
+def comment_event(settings: Settings, data: bytes) -> Event | str:
+    """The comment that a forge's event tells of, or why it tells of none. Raises WrongUsage for what is no event."""
+    try:
+        payload = json.loads(data)
+    except ValueError as error:
+        raise WrongUsage(f"the payload is not JSON: {error}", hint="give the file that the forge wrote") from error
+    if not isinstance(payload, dict):
+        raise WrongUsage("the payload is not a JSON object", hint="give the file that the forge wrote")
+    match settings.forge.provider:
+        case "gitlab":
+            return gitlab_event.comment_event(payload)
+        case "github":
+            return github_event.comment_event(payload)
+        case other:
+            raise WrongUsage(f"a {other} forge sends no events", hint="its comments are polled by `saasbot reconcile`")
 
 
 def people_forge(config: Path, settings: Settings, now: datetime | None) -> LocalForge:
     """The local forge itself, for `saasbot local`. Raises WrongUsage for any other."""
-    found = forge(config, settings, SystemClock(now).now)
-    if not isinstance(found, LocalForge):
+    if settings.forge.provider != "local":
         raise WrongUsage("`saasbot local` plays people at a local forge only")
-    return found
+    return local_forge(settings, config, SystemClock(now).now)
 
 
 def state_store(config: Path, settings: Settings) -> StateStore:
@@ -91,22 +120,37 @@ def command_pipelines(
 
 @dataclass
 class _Providers:
-    """The pipelines provider for each instance, made once."""
+    """The pipelines provider for each instance, made once: what it may ask a server for is counted in one place."""
 
     config: Path
     settings: Settings
     environ: Mapping[str, str]
     cache: FolderCache
-    made: dict[str, Pipelines | Unreachable] = field(default_factory=dict)
+    made: dict[Instance, Pipelines | Unreachable] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, instance: Instance) -> Pipelines | Unreachable:
-        if instance.provider not in self.made:
-            self.made[instance.provider] = self._make(instance)
-        return self.made[instance.provider]
+        with self.lock:
+            if instance not in self.made:
+                self.made[instance] = self._make(instance)
+            return self.made[instance]
 
     def _make(self, instance: Instance) -> Pipelines | Unreachable:
-        if instance.provider != "command":
-            return Unreachable(f"instance {instance.name}: this release has no pipelines provider {instance.provider}")
+        match instance.provider:
+            case "command":
+                return self._command(instance)
+            case "gitlab":
+                from bot.providers.pipelines.gitlab import gitlab_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return gitlab_pipelines(instance, self.environ, self.config, self.cache)
+            case "github":
+                from bot.providers.pipelines.github import github_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return github_pipelines(instance, self.environ, self.config, self.cache)
+            case other:
+                return Unreachable(f"instance {instance.name}: this release has no pipelines provider {other}")
+
+    def _command(self, instance: Instance) -> Pipelines | Unreachable:
         if self.settings.forge.provider != "local" and not self.settings.allow_command:
             return Unreachable(
                 f"instance {instance.name}: command pipelines run local programs; "

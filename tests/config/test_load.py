@@ -76,10 +76,14 @@ def test_apps_and_freezes_are_read() -> None:
     assert desired.freezes == (expected,)
 
 
-def test_an_instance_has_its_token_and_rate_limit() -> None:
-    edit = ("pipelines/careful.yml", "/instances/ci.yml", "/instances/registry.yml")
-    instance = loaded(edited(edit)).desired.targets[PRODUCTION].pipeline.instance
+def test_an_instance_has_its_token_its_certificates_and_its_rate_limit() -> None:
+    edits = (
+        ("pipelines/careful.yml", "/instances/ci.yml", "/instances/registry.yml"),
+        ("instances/registry.yml", "rateLimit", "ca: certs/internal.pem\nrateLimit"),
+    )
+    instance = loaded(edited(*edits)).desired.targets[PRODUCTION].pipeline.instance
     assert (instance.token, instance.rate_limit) == (SecretRef(env="REGISTRY_TOKEN"), "20/m")
+    assert instance.ca == "certs/internal.pem"
 
 
 @pytest.mark.parametrize("written", ["0123456", "12e3456", "1.10", "true", "0x1F"])

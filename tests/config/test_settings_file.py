@@ -25,7 +25,8 @@ from bot.settings import (
 FULL = b"""\
 $schema: /settings-1.json
 branch: trunk
-forge: {provider: gitlab, url: https://gitlab.example.com, project: org/config, token: {file: /run/secrets/t}}
+forge: {provider: gitlab, url: https://gitlab.example.com, project: org/config, token: {file: /run/secrets/t},
+        user: saasbot, ca: certs/internal.pem, sign: true}
 state: {url: "s3://bucket/state.json"}
 dataDir: ./data/
 bot: {name: robot, email: robot@example.com}
@@ -35,6 +36,7 @@ pipelines: {allowCommand: true}
 commands: {prefix: /bot, overrideGroup: leads, freezeGroup: sre, poll: false}
 groups: {leads: [alice], sre: []}
 report: {key: {file: /run/secrets/key}}
+dashboard: {title: Deployments}
 queue: {url: "redis://localhost"}
 compat: {pipeline: deploy}
 """
@@ -50,7 +52,14 @@ def test_the_defaults() -> None:
 def test_every_key() -> None:
     read, found = settings(FULL, Schemas(SCHEMAS))
     assert found == ()
-    options = {"url": "https://gitlab.example.com", "project": "org/config", "token": {"file": "/run/secrets/t"}}
+    options = {
+        "url": "https://gitlab.example.com",
+        "project": "org/config",
+        "token": {"file": "/run/secrets/t"},
+        "user": "saasbot",
+        "ca": "certs/internal.pem",
+        "sign": True,
+    }
     assert read == Settings(
         branch="trunk",
         forge=ForgeSettings("gitlab", options),
@@ -64,6 +73,7 @@ def test_every_key() -> None:
         groups={"leads": ("alice",), "sre": ()},
         report_key=SecretRef(file="/run/secrets/key"),
         queue_url="redis://localhost",
+        dashboard_title="Deployments",
         compat_pipeline="deploy",
     )
 
@@ -74,15 +84,28 @@ def test_the_compat_pipeline_may_be_a_reference() -> None:
     assert read.compat_pipeline == "/p.yml"
 
 
+APP = b"forge: {provider: github, project: org/config, app: {id: 12, installation: 34, key: {env: APP_KEY}}}"
+
+
+def test_a_forge_may_be_an_app() -> None:
+    content = VALID["saasbot.yml"].encode()
+    line = next(line for line in content.splitlines() if line.startswith(b"forge:"))
+    read, found = settings(content.replace(line, APP), Schemas(SCHEMAS))
+    assert (read is not None, found) == (True, ())
+    for wrong in (b"id: 12, ", b"34"):
+        read, found = settings(content.replace(line, APP.replace(wrong, b"")), Schemas(SCHEMAS))
+        assert (read, [item.line for item in found]) == (None, [3])
+
+
 @pytest.mark.parametrize("prefix", ["/close", "/Approve", "/target_branch"])
 def test_a_prefix_that_gitlab_swallows_is_refused(prefix: str) -> None:
     read, found = settings(FULL.replace(b"/bot", prefix.encode()), Schemas(SCHEMAS))
     assert read is None
-    assert [(item.line, item.column, item.rule) for item in found] == [(10, 20, "alias-collision")]
+    assert [(item.line, item.column, item.rule) for item in found] == [(11, 20, "alias-collision")]
 
 
 def test_several_faults_at_once() -> None:
     content = FULL.replace(b"branch: trunk", b"branch: trunk\nbranch: b").replace(b"queue:", b"branch: c\nqueue:")
     read, found = settings(content, Schemas(SCHEMAS))
     assert read is None
-    assert [item.line for item in found] == [3, 14]
+    assert [item.line for item in found] == [3, 16]

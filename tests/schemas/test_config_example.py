@@ -12,7 +12,8 @@ import yaml_rs
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config-example"
-FILES = sorted(EXAMPLE.rglob("*.yml"))
+FILES = sorted(path for path in EXAMPLE.rglob("*.yml") if not path.relative_to(EXAMPLE).as_posix().startswith("."))
+"""The data files; those of CI begin with a dot."""
 NAMES = [str(path.relative_to(EXAMPLE)) for path in FILES]
 
 

@@ -1,0 +1,146 @@
+"""What `validate` says of the `with` block of a pipeline, by the provider of its instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from config_world import SCHEMAS, MemoryCache, MemoryTree, edited, findings
+
+from bot.config.placeholders import PLACEHOLDERS, fill, unknown
+from bot.config.validate import validate
+from bot.config.with_rules import with_issues
+
+DEPLOY = "pipelines/deploy.yml"
+GITLAB = "$schema: /instance-1.json\nname: shell\nprovider: gitlab\nurl: https://gitlab.example.com\n"
+GITHUB = GITLAB.replace("gitlab", "github")
+SERVERS = {"gitlab": GITLAB, "github": GITHUB}
+COMMAND = "with: {command: [./deploy.sh]}"
+
+
+def repository(provider: str, block: str) -> Mapping[str, str]:
+    """The valid repository with `deploy` on a server of this kind, and with this block."""
+    return edited(("instances/shell.yml", "", SERVERS[provider]), (DEPLOY, COMMAND, f"with: {block}"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "block"),
+    [
+        ("gitlab", "{project: acme/deploy}"),
+        ("gitlab", "{project: 42, ref: 'deploy-{action}', trigger: {env: TRIGGER_TOKEN}}"),
+        ("gitlab", "{project: a/b/c, variables: {VERSION: '{sha7} of {target}', EMPTY: ''}}"),
+        ("gitlab", "{project: a/b, inputs: {n: 3, on: true, names: [a, '{ref}'], share: 0.5, text: x}}"),
+        ("gitlab", "{project: a/b, trigger: {file: /run/secrets/trigger}, variables: {A: '${name} {\"a\": 1} {A}'}}"),
+        ("github", "{repository: acme/deploy, workflow: deploy.yml}"),
+        ("github", "{repository: acme/deploy, workflow: 12, ref: main, runKeyInput: key, inputs: {n: 3, on: true}}"),
+    ],
+)
+def test_blocks_that_a_provider_takes(provider: str, block: str) -> None:
+    assert findings(repository(provider, block)) == ()
+
+
+MANY = ", ".join(f"i{number}: x" for number in range(25))
+
+
+@pytest.mark.parametrize(
+    ("provider", "block", "column", "message"),
+    [
+        ("gitlab", "{}", 7, "the provider `gitlab` needs `with.project`"),
+        ("gitlab", "{project: []}", 17, "`project` is a name or a number"),
+        ("gitlab", "{project: true}", 17, "`project` is a name or a number"),
+        ("gitlab", "{project: a/b, reff: x}", 22, "the provider `gitlab` has no `reff`"),
+        ("gitlab", "{project: a/b, zzz: x}", 22, "the provider `gitlab` has no `zzz`"),
+        ("gitlab", "{project: a/b, ref: 5}", 27, "`ref` is a string that is not empty"),
+        ("gitlab", "{project: a/b, ref: '{shaa}'}", 27, "there is no placeholder `{shaa}`"),
+        ("gitlab", "{project: a/b, variables: [a]}", 33, "`variables` is a mapping of names to strings"),
+        ("gitlab", "{project: a/b, variables: {A: 5}}", 37, "the variable `A` is a string"),
+        ("gitlab", "{project: a/b, variables: {A: '{x}'}}", 37, "there is no placeholder `{x}`"),
+        ("gitlab", "{project: a/b, variables: {A-B: x}}", 34, "`A-B` cannot be the name of a variable"),
+        ("gitlab", "{project: a/b, variables: {SAASBOT_SHA: x}}", 34, "`SAASBOT_SHA` cannot be the name of a variable"),
+        ("gitlab", "{project: a/b, inputs: x}", 30, "`inputs` is a mapping of names to values"),
+        (
+            "gitlab",
+            "{project: a/b, inputs: {n: {}}}",
+            34,
+            "the input `n` is a string, a number, `true`, `false` or a list of strings",
+        ),
+        ("gitlab", "{project: a/b, inputs: {n: ['{x}']}}", 34, "there is no placeholder `{x}`"),
+        (
+            "gitlab",
+            "{project: a/b, trigger: glpt-x}",
+            31,
+            "`trigger` says where a secret is read from: exactly one of `env` and `file`",
+        ),
+        (
+            "gitlab",
+            "{project: a/b, trigger: {value: x}}",
+            31,
+            "`trigger` says where a secret is read from: exactly one of `env` and `file`",
+        ),
+        ("github", "{repository: a/b}", 7, "the provider `github` needs `with.workflow`"),
+        ("github", "{repository: a/b/c, workflow: d.yml}", 20, "`repository` is an owner and a name"),
+        ("github", "{repository: a/b, workflow: ''}", 35, "`workflow` is a name or a number"),
+        (
+            "github",
+            "{repository: a/b, workflow: d.yml, runKeyInput: 5}",
+            55,
+            "`runKeyInput` is a string that is not empty",
+        ),
+        (
+            "github",
+            "{repository: a/b, workflow: d.yml, inputs: {saasbot_run_key: x}}",
+            51,
+            "the input `saasbot_run_key` is filled by the bot itself",
+        ),
+        (
+            "github",
+            "{repository: a/b, workflow: d.yml, inputs: {n: [a]}}",
+            54,
+            "the input `n` is a string, a number, `true`, `false`",
+        ),
+        (
+            "github",
+            f"{{repository: a/b, workflow: d.yml, inputs: {{{MANY}}}}}",
+            50,
+            "GitHub takes 25 inputs, and the run key is one of them",
+        ),
+    ],
+)
+def test_blocks_that_a_provider_would_refuse(provider: str, block: str, column: int, message: str) -> None:
+    """Each is one error at the value or key that is wrong; the second look takes it from the cache."""
+    tree, cache = MemoryTree(repository(provider, block)), MemoryCache()
+    (found,) = validate(tree, cache, SCHEMAS)
+    assert (found.file, found.line, found.column, found.rule) == (DEPLOY, 4, column, "bad-with")
+    assert found.message == message
+    for name in [name for name in cache.data if name.startswith("verdict")]:
+        del cache.data[name]
+    assert validate(tree, cache, SCHEMAS) == (found,)
+
+
+def test_a_secret_in_the_wrong_place_is_not_shown() -> None:
+    (found,) = findings(repository("gitlab", "{project: a/b, trigger: in-clear}"))
+    assert "in-clear" not in found.message + found.hint
+
+
+def test_keys_that_are_no_strings_are_an_error_and_no_crash() -> None:
+    found = findings(repository("gitlab", "{project: a/b, 5: x, variables: {6: x}, inputs: {7: x}}"))
+    assert {item.rule for item in found} == {"wrong-type", "bad-with"}
+
+
+def test_a_block_for_a_provider_without_rules_is_left_to_it() -> None:
+    assert list(with_issues("jenkins", {"anything": 1})) == []
+
+
+ENVIRONMENT = {name: name.removeprefix("SAASBOT_").lower() for name in PLACEHOLDERS.values()}
+
+
+def test_placeholders_are_filled_from_what_a_run_is_told() -> None:
+    told = {**ENVIRONMENT, "SAASBOT_SHA": "8f14e45fceea167a5a36dedd4bea2543ce3dc40d"}
+    assert fill("{sha7}-{action}/{run_key} {saas_file}", told) == "8f14e45-action/run_key saas_file"
+    assert fill("${sha} {other} {Sha} {sha", told) == "${sha} {other} {Sha} {sha"
+    assert fill("[{sha}]", {}) == "[]"
+    assert unknown("{sha} {sha7} ${x}") == ""
+
+
+def test_a_value_is_not_filled_again() -> None:
+    assert fill("{ref}", {"SAASBOT_REF": "{sha}", "SAASBOT_SHA": "x"}) == "{sha}"
