@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from bot.errors import WrongUsage
 from bot.providers.git import GitError, git
 from bot.providers.resources import example, schemas
+from bot.providers.scaffold_forges import CI_FILES, LOCAL_ONLY, replacements
 
 EDITOR_SCHEMAS = ".saasbot/schemas"
 """Where the modelines of the example look for the schemas."""
 
 
-def write_repository(folder: Path) -> list[str]:
-    """Copy the example into `folder`, with schemas for editors; returns the paths written. Overwrites nothing."""
+def write_repository(folder: Path, provider: str = "local") -> list[str]:
+    """Write the example into `folder` as it is for this forge, with schemas for editors; returns the paths written.
+
+    Overwrites nothing: raises WrongUsage where something is there already.
+    """
     if (folder / "saasbot.yml").exists():
         raise WrongUsage(f"{folder / 'saasbot.yml'} is there already", hint="choose an empty folder")
-    source = example()
-    files = sorted(path.relative_to(source) for path in source.rglob("*") if path.is_file())
-    taken = [str(path) for path in files if (folder / path).exists()]
+    files = repository_files(provider)
+    taken = [path for path in files if (folder / path).exists()]
     if taken:
         raise WrongUsage(f"{folder} has {taken[0]} already", hint="choose an empty folder")
-    for path in files:
+    for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, folder / path)
-        if path.suffix == ".sh":
+        (folder / path).write_bytes(content)
+        if path.endswith(".sh"):
             (folder / path).chmod(0o755)
     for name, content in schemas().items():
         (folder / EDITOR_SCHEMAS).mkdir(parents=True, exist_ok=True)
         (folder / EDITOR_SCHEMAS / f"{name}.json").write_bytes(content)
-    return [str(path) for path in files]
+    return list(files)
+
+
+def repository_files(provider: str) -> dict[str, bytes]:
+    """The files of a new config repository by path; the CI file is that of its forge, and none at a local one."""
+    root = example()
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    unused = {path for forge, path in CI_FILES.items() if forge != provider}
+    if provider in CI_FILES:
+        own = replacements(provider, files["saasbot.yml"].decode())
+        files |= {path: text.encode() for path, text in own.items()}
+        unused |= {*LOCAL_ONLY}
+    return {path: files[path] for path in sorted(files.keys() - unused)}
 
 
 def write_local_forge(checkout: Path, forge: Path, branch: str, name: str = "saasbot") -> None:

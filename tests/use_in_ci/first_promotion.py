@@ -1,0 +1,99 @@
+"""A new config project as the pages tell how to make one: what `init` writes, pointed to one service and one server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from use_in_ci.ci_jobs import shell
+
+from bot.providers.demo_world import World, commit_to_service
+from bot.providers.git import git
+from bot.providers.scaffold import commit_all, write_repository
+
+CONFIG, DEPLOYMENTS = "acme/saas-config", "acme/deployments"
+STAGE, PRODUCTION = "orders/orders/stage", "orders/orders/production"
+SECRETS = {"SAASBOT_KEY": "k" * 40}
+
+
+@dataclass
+class NewProject:
+    """The folders of a new project: bare repositories of config and deployments, a service, a runner's checkout."""
+
+    root: Path
+
+    @property
+    def checkout(self) -> Path:
+        """Where a runner runs the jobs of the branch."""
+        return self.root / "config"
+
+    def begin(self, deploy_file: str, deploy: str) -> None:
+        """Both projects, the one that deploys with its CI file, and a service with a first commit."""
+        service = World(self.root).service("orders")
+        service.mkdir(parents=True)
+        git(service, "init", "--quiet", "--bare", "--initial-branch=main", ".")
+        self.commit("First version", 5)
+        for name in ("config", "deployments"):
+            git(self.root, "init", "--quiet", "--bare", "--initial-branch=main", f"{name}.git")
+        git(self.root, "clone", "--quiet", "deployments.git", "deploying")
+        path = self.root / "deploying" / deploy_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(deploy)
+        commit_all(self.root / "deploying", "Deploy", "alice")
+        git(self.root / "deploying", "push", "--quiet", "origin", "HEAD:refs/heads/main")
+
+    def commit(self, message: str, day: int) -> str:
+        """Somebody commits to the service; the sha."""
+        return commit_to_service(World(self.root), "orders", message, datetime(2026, 1, day, tzinfo=UTC))
+
+    def push(self, forge: str, url: str, origin: str) -> None:
+        """Write the config repository, name what is ours in it, and push it."""
+        write_repository(self.checkout, forge)
+        for unused in ("services/payments", "services/frontend", "freezes"):
+            shell(self.checkout, f"rm -r {unused}", {})
+        service = World(self.root).service("orders")
+        first = git(service, "rev-parse", "main").decode().strip()
+        self.edit("saasbot.yml", f"# url: https://{forge}.example.com", f"url: {url}")
+        self.edit(f"instances/{forge}.yml", f"https://{forge}.com", url)
+        for path in ("services/orders/saas.yml", "services/orders/app.yml"):
+            self.edit(path, "https://git.example.com/acme/orders", str(service))
+        self.edit("services/orders/saas.yml", "8f14e45fceea167a5a36dedd4bea2543ce3dc40d", first)
+        self.edit("services/orders/saas.yml", "soak: 24h", "soak: 0s")
+        git(self.checkout, "init", "--quiet", "--initial-branch=main")
+        git(self.checkout, "remote", "add", "origin", origin)
+        commit_all(self.checkout, "Start the config repository", "alice")
+        git(self.checkout, "push", "--quiet", "origin", "main")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that is there."""
+        file = self.checkout / path
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def branch(self, name: str) -> Path:
+        """A checkout of a merge request's branch, where its own job runs."""
+        folder = self.root / "merge-request"
+        git(self.root, "clone", "--quiet", "--branch", name, str(self.root / "config.git"), folder.name)
+        return folder
+
+
+@contextmanager
+def runners(work: Callable[[], None]) -> Iterator[None]:
+    """What happens to downstream pipelines while the bot waits; `work` is done again and again."""
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(0.05):
+            work()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
