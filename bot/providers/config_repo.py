@@ -12,15 +12,17 @@ from pathlib import Path
 
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import SourceFile
-from bot.providers.git import ASK, FETCH, GitError, git, ls_tree, raw, text, without_credentials
+from bot.providers.git import GitError, git, ls_tree, text, without_credentials
+from bot.providers.git_origin import AuthorizedOrigin
 from bot.providers.working_tree import CheckoutTree, list_checkout, list_folder, not_a_checkout
 
 
 class GitConfig:
     """A config repository in a folder: a git checkout, a subfolder of one, or for reading just a folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, origin: AuthorizedOrigin | None = None) -> None:
         self._root = root
+        self._asked = origin or AuthorizedOrigin(root)
         self._trees: dict[str, CheckoutTree] = {}
         self._seen: CheckoutTree | None = None
 
@@ -42,11 +44,9 @@ class GitConfig:
         """
         name = f"refs/heads/{branch}"
         try:
-            out = git(self._root, "ls-remote", "origin", name, timeout=ASK)
+            sha = self._asked.head(name)
         except GitError as error:
             raise self._no_origin(error, branch) from error
-        rows = (line.split(b"\t") for line in out.splitlines())
-        sha = next((row[0].decode() for row in rows if row[-1] == raw(name)), "")
         if not sha:
             raise WrongUsage(f"origin has no branch {branch!r}", hint="saasbot.yml names it in `branch`")
         if not self._present(sha):
@@ -75,10 +75,10 @@ class GitConfig:
 
     def _bring(self, sha: str, branch: str, name: str) -> None:
         try:
-            git(self._root, *FETCH, "origin", sha)
+            self._asked.fetch([sha])
         except GitError:  # a server may refuse to give commits by id
             try:
-                git(self._root, *FETCH, "origin", name)
+                self._asked.fetch([name])
             except GitError as error:
                 raise self._no_origin(error, branch) from error
         if not self._present(sha):

@@ -26,7 +26,7 @@ from bot.providers.git import (
     resolve,
 )
 from bot.providers.git_commits import build_commit, build_push, merge_conflicts, merged_tree, tree_of
-from bot.providers.git_origin import AuthorizedOrigin
+from bot.providers.git_origin import AuthorizedOrigin, lost_lease
 from bot.providers.git_tree import GitTree
 from bot.providers.secrets import redact
 from bot.settings import BotSettings
@@ -37,7 +37,6 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 DEEPER = 200
 """Commits by which a shallow clone is deepened before all of its history is fetched."""
 
-_MOVED = re.compile(r"\((?:stale info|fetch first|non-fast-forward)\)|cannot lock ref|failed to update ref")
 _TURNED_DOWN = re.compile(r"\[(?:remote )?rejected\]|returned error: 403")
 _REMOTE = re.compile(r"^remote: *(?=\S)", re.MULTILINE)
 _REASON = re.compile(r"^ ! \[remote rejected\].*\((.*)\)$", re.MULTILINE)
@@ -90,7 +89,7 @@ class CheckoutHeads:
         self._branch = branch
         self._bot = bot
         self._refs = refs
-        self._origin = AuthorizedOrigin(checkout, authorization, push_url)
+        self.origin = AuthorizedOrigin(checkout, authorization, push_url)
         self._sign = sign
         self._committers = committers
         self._expected: dict[int, str] = {}
@@ -170,9 +169,9 @@ class CheckoutHeads:
 
     def _send(self, commit: Commit, new: str) -> str | Refused:
         try:
-            self._origin.push(commit.branch, new, commit.expected_head)
+            self.origin.push(_ref(commit), new, commit.expected_head)
         except GitError as error:
-            if not _MOVED.search(error.stderr) and not _TURNED_DOWN.search(error.stderr):
+            if not lost_lease(error) and not _TURNED_DOWN.search(error.stderr):
                 raise self._unreachable(f"pushing {commit.branch}", error) from error
             return self._pushed_before(commit, new) or _refusal(commit, error)
         return new
@@ -180,7 +179,7 @@ class CheckoutHeads:
     def _pushed_before(self, commit: Commit, new: str) -> str:
         """The branch's head on the server if it is what was to be pushed, whenever it was signed; else empty."""
         with self._asking(f"reading {commit.branch}"):
-            present = self._origin.head(commit.branch)
+            present = self.origin.head(_ref(commit))
             if present == new or not present or not self._sign:
                 return present if present == new else ""
             if not self._bring_branch(commit.branch, present):
@@ -212,8 +211,8 @@ class CheckoutHeads:
             here = self._all_present({*wanted.values()})
             if head in here:  # another thread was faster
                 return
-            self._origin.fetch_refs([self._refs(number) for number, sha in wanted.items() if sha and sha not in here])
-            if not self._present(head) and not self._origin.fetch_commit(head):
+            self.origin.fetch_refs([self._refs(number) for number, sha in wanted.items() if sha and sha not in here])
+            if not self._present(head) and not self.origin.fetch_commit(head):
                 raise ServerUnreachable(
                     f"{self._where()}: merge request {iid} is not at {head[:12]} any more", hint="try again"
                 )
@@ -222,8 +221,8 @@ class CheckoutHeads:
         """Whether a commit is here, after fetching the branch that had it where it was not."""
         with self._lock:
             if not self._present(head):
-                self._origin.fetch_refs([f"refs/heads/{branch}"])
-            return self._present(head) or self._origin.fetch_commit(head)
+                self.origin.fetch_refs([f"refs/heads/{branch}"])
+            return self._present(head) or self.origin.fetch_commit(head)
 
     def _deepen(self, base: str, head: str) -> None:
         """In a shallow clone, fetch more history until the two have a common one, or there is no more."""
@@ -233,7 +232,7 @@ class CheckoutHeads:
             for depth in (f"--deepen={DEEPER}", "--unshallow"):
                 if not self._shallow() or merge_base(self._checkout, base, head):
                     return
-                self._origin.fetch([base, head], depth)
+                self.origin.fetch([base, head], depth)
 
     def _shallow(self) -> bool:
         return git(self._checkout, "rev-parse", "--is-shallow-repository").strip() == b"true"
@@ -258,7 +257,7 @@ class CheckoutHeads:
 
     def _where(self) -> str:
         try:
-            return self._origin.address
+            return self.origin.address
         except GitError:
             return str(self._checkout)
 
@@ -281,7 +280,7 @@ def _moved(commit: Commit) -> Refused:
 
 def _refusal(commit: Commit, error: GitError) -> Refused:
     """A lost lease, or the server's own words."""
-    if _MOVED.search(error.stderr):
+    if lost_lease(error):
         return _moved(commit)
     said = [line for line in error.stderr.splitlines() if _REMOTE.match(line)]
     reason = _REASON.search(error.stderr)
@@ -291,3 +290,7 @@ def _refusal(commit: Commit, error: GitError) -> Refused:
 
 def _line(words: str) -> str:
     return " ".join(redact(words).split())
+
+
+def _ref(commit: Commit) -> str:
+    return f"refs/heads/{commit.branch}"

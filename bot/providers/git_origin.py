@@ -14,7 +14,13 @@ from pathlib import Path
 from bot.providers.git import ASK, FETCH, TIMEOUT, GitError, git, resolve, text, without_credentials
 from bot.providers.secrets import remember
 
+_MOVED = re.compile(r"\((?:stale info|fetch first|non-fast-forward)\)|cannot lock ref|failed to update ref")
 _NO_REF = re.compile(r"couldn't find remote ref|[Rr]emote branch .* not found")
+
+
+def lost_lease(error: GitError) -> bool:
+    """Whether a push failed because the ref is not where it was expected."""
+    return bool(_MOVED.search(error.stderr))
 
 
 class AuthorizedOrigin:
@@ -60,20 +66,18 @@ class AuthorizedOrigin:
             raise
         return bool(resolve(self._checkout, sha))
 
-    def head(self, branch: str) -> str:
-        """The present head of a branch where pushes go, or empty."""
-        name = f"refs/heads/{branch}"
-        out = text(self._run(self._target, "ls-remote", "--", None, name, timeout=ASK))
+    def head(self, ref: str) -> str:
+        """Where a ref (by its full name) is now at the place that pushes go to, or empty."""
+        out = text(self._run(self._target, "ls-remote", "--", None, ref, timeout=ASK))
         rows = (line.split("\t") for line in out.splitlines())
-        return next((sha for sha, found in rows if found == name), "")
+        return next((sha for sha, found in rows if found == ref), "")
 
-    def push(self, branch: str, new: str, expected: str) -> None:
-        """Move a branch to a commit if it still is at `expected` (empty: must not exist)."""
-        name = f"refs/heads/{branch}"
+    def push(self, ref: str, new: str, expected: str) -> None:
+        """Move a ref to a commit if it still is at `expected` (empty: must not exist)."""
         # A person's hooks and settings for pushes are about their own work.
         options = ("--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
-        lease = f"--force-with-lease={name}:{expected}"
-        self._run(self._target, "push", *options, lease, "--", None, f"{new}:{name}")
+        lease = f"--force-with-lease={ref}:{expected}"
+        self._run(self._target, "push", *options, lease, "--", None, f"{new}:{ref}")
 
     def _run(self, url: str, *args: str | None, timeout: float = TIMEOUT) -> bytes:
         """Run git with the url in the place of None."""
@@ -104,9 +108,9 @@ class AuthorizedOrigin:
 
     @property
     def _source(self) -> str:
-        """Where to fetch; without the address's own credentials where there are better ones."""
+        """Where to fetch: origin by its name, with all that git knows of it, unless there are better credentials."""
         better = self._url.startswith("http") and self._authorization is not None and self._authorization()
-        return self.address if better else self._url
+        return self.address if better else "origin"
 
     @property
     def _target(self) -> str:
