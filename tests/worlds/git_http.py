@@ -18,7 +18,9 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -113,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         git = self.server.git
-        body = self._body()
+        body = read_body(self.headers, self.rfile)
         git.requests.append(Request(self.command, self.path, dict(self.headers), body))
         if git.answers:
             self._canned(git.answers.popleft())
@@ -121,16 +123,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._canned(Canned(401, b"who are you?\n", {"WWW-Authenticate": 'Basic realm="git"'}))
         else:
             self._backend(body)
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline().strip(), 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
 
     def _allowed(self) -> bool:
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
@@ -146,26 +138,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer.status, answer.headers, answer.body)
 
     def _backend(self, body: bytes) -> None:
-        git, parts = self.server.git, urlsplit(self.path)
-        env = {
-            "PATH": os.environ["PATH"],
-            "GIT_PROJECT_ROOT": str(git.root),
-            "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": parts.path,
-            "QUERY_STRING": parts.query,
-            "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-            "CONTENT_LENGTH": str(len(body)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("Git-Protocol", "") if git.newest_protocol else "",
-            "REMOTE_USER": "world",
-            "REMOTE_ADDR": "127.0.0.1",
-        } | _configuration(git)
-        done = subprocess.run(("git", "http-backend"), input=body, capture_output=True, env=env, check=False)
-        head, _, content = done.stdout.partition(b"\r\n\r\n")
-        headers = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
-        status = int(headers.pop("Status", "200").split(" ")[0])
-        self._send(status, headers, content)
+        git = self.server.git
+        answer = backend(
+            git.root,
+            self.command,
+            self.path,
+            {name.lower(): value for name, value in self.headers.items()},
+            body,
+            newest_protocol=git.newest_protocol,
+            filters=git.filters,
+        )
+        self._send(*answer)
 
     def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response(status)
@@ -176,9 +159,58 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _configuration(git: GitServer) -> dict[str, str]:
+def read_body(headers: Message, stream: BufferedIOBase) -> bytes:
+    """The body of a request, chunked or not."""
+    if headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return stream.read(int(headers.get("Content-Length", 0)))
+    parts = []
+    while size := int(stream.readline().strip(), 16):
+        parts.append(stream.read(size))
+        stream.readline()
+    stream.readline()
+    return b"".join(parts)
+
+
+def backend(
+    root: Path,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    newest_protocol: int = 2,
+    filters: bool = True,
+    more: Mapping[str, str] | None = None,
+) -> tuple[int, dict[str, str], bytes]:
+    """What `git http-backend` answers for a path below `root`: status, headers, body.
+
+    `headers` are the request's by lower-case name, `more` is added to the environment that hooks see.
+    """
+    parts = urlsplit(path)
+    env = {
+        "PATH": os.environ["PATH"],
+        "GIT_PROJECT_ROOT": str(root),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "PATH_INFO": parts.path,
+        "QUERY_STRING": parts.query,
+        "REQUEST_METHOD": method,
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": headers.get("content-encoding", ""),
+        "GIT_PROTOCOL": headers.get("git-protocol", "") if newest_protocol else "",
+        "REMOTE_USER": "world",
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    env |= _configuration(filters=filters) | dict(more or {})
+    done = subprocess.run(("git", "http-backend"), input=body, capture_output=True, env=env, check=False)
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    answered = dict(line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line)
+    return int(answered.pop("Status", "200").split(" ")[0]), answered, content
+
+
+def _configuration(*, filters: bool) -> dict[str, str]:
     """The server's own git configuration, whatever the machine's says."""
-    settings = {"http.receivepack": "true", "uploadpack.allowFilter": str(git.filters).lower(), "safe.directory": "*"}
+    settings = {"http.receivepack": "true", "uploadpack.allowFilter": str(filters).lower(), "safe.directory": "*"}
     pairs = {f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(settings)}
     pairs |= {f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(settings.values())}
     return pairs | {"GIT_CONFIG_COUNT": str(len(settings)), "GIT_CONFIG_GLOBAL": os.devnull}

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bot.cli.reconcile import merged
 from bot.cli.session import Session
@@ -143,7 +143,7 @@ class LineWorld:
         """Somebody pushes a commit to a service's `main`."""
         return commit_to_service(self.folders, name, f"change at {self.now:%d %H:%M}", self.now)
 
-    def later(self, **span: float) -> LineWorld:
+    def later(self, **span: float) -> Self:
         """Let time go by."""
         self.now += timedelta(**span)
         return self
