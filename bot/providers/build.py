@@ -18,11 +18,13 @@ from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
 from bot.providers.forge import github_event, gitlab_event
 from bot.providers.forge.local import LocalForge, local_forge
+from bot.providers.git_origin import AuthorizedOrigin
 from bot.providers.pipelines.command import CommandPipelines
 from bot.providers.sources.cached_history import CachedHistories
 from bot.providers.sources.git_history import GitHistories
 from bot.providers.sources.git_refs import GitRefs
 from bot.providers.state.file import file_state
+from bot.providers.state.git import git_state
 from bot.settings import Settings
 
 Now = Callable[[], datetime]
@@ -33,31 +35,39 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
     config = config.absolute()  # relative addresses are seen from it, whatever folder a program runs in
     clock = SystemClock(now)
     cache = FolderCache(cache_root(environ))
+    made, origin = forge(config, settings, environ, cache, clock.now)
     return Ports(
-        config=GitConfig(config),
+        config=GitConfig(config, origin),
         cache=cache,
-        forge=forge(config, settings, environ, cache, clock.now),
+        forge=made,
         pipelines=_Providers(config, settings, environ, cache),
         refs=GitRefs(config),
         histories=CachedHistories(GitHistories(cache.folder, config), cache),
-        state=state_store(config, settings),
+        state=state_store(config, settings, origin),
         clock=clock,
     )
 
 
-def forge(config: Path, settings: Settings, environ: Mapping[str, str], cache: Cache, now: Now) -> Forge:
-    """The forge that `saasbot.yml` names; a vendor's library is loaded for its own users only."""
+def forge(
+    config: Path, settings: Settings, environ: Mapping[str, str], cache: Cache, now: Now
+) -> tuple[Forge, AuthorizedOrigin]:
+    """The forge that `saasbot.yml` names, and the checkout's origin as its token reaches it.
+
+    A vendor's library is loaded for its own users only.
+    """
     match settings.forge.provider:
         case "local":
-            return local_forge(settings, config, now)
+            return local_forge(settings, config, now), AuthorizedOrigin(config)
         case "gitlab":
             from bot.providers.forge.gitlab import gitlab_forge  # noqa: PLC0415 - python-gitlab takes its time
 
-            return gitlab_forge(settings, config, environ, cache, now)
+            at_gitlab = gitlab_forge(settings, config, environ, cache, now)
+            return at_gitlab, at_gitlab.origin
         case "github":
             from bot.providers.forge.github import github_forge  # noqa: PLC0415 - PyGithub takes its time
 
-            return github_forge(settings, config, environ, cache, now)
+            at_github = github_forge(settings, config, environ, cache, now)
+            return at_github, at_github.origin
         case other:
             raise WrongUsage(
                 f"saasbot.yml: forge.provider {other!r} is not known to this release",
@@ -89,15 +99,18 @@ def people_forge(config: Path, settings: Settings, now: datetime | None) -> Loca
     return local_forge(settings, config, SystemClock(now).now)
 
 
-def state_store(config: Path, settings: Settings) -> StateStore:
+def state_store(config: Path, settings: Settings, origin: AuthorizedOrigin) -> StateStore:
     """The statefile's store that `saasbot.yml` names."""
-    scheme = settings.state.url.partition(":")[0]
-    if scheme != "file":
-        raise WrongUsage(
-            f"saasbot.yml: state.url {settings.state.url!r}: {scheme}: is not known to this release",
-            hint="it knows: file:",
-        )
-    return file_state(settings.state.url, config)
+    match settings.state.url.partition(":")[0]:
+        case "file":
+            return file_state(settings.state.url, config)
+        case "git":
+            return git_state(settings.state.url, config, origin, settings.bot)
+        case other:
+            raise WrongUsage(
+                f"saasbot.yml: state.url {settings.state.url!r}: {other}: is not known to this release",
+                hint="it knows: file:, git:",
+            )
 
 
 def command_pipelines(
