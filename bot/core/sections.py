@@ -50,11 +50,11 @@ def _section(verb: str, found: Explanation) -> comments.Section:
     if verb in ("explain", "plan"):
         lines += [f"{reason.kind}: {reason.text}" for reason in found.reasons]
     verdicts = found.promotion if found.promoted_sha else found.run
-    shown = verdicts if verb == "explain" else holding(verdicts)
-    if found.promoted_sha and shown:
+    stops = holding(verdicts)
+    if found.promoted_sha and (stops or verb == "explain"):
         lines.append(f"next version {short(found.promoted_sha)}")
-    lines += [
-        f"{'passes' if v.passed else 'holds'} {v.gate}{'' if v.passed else ': ' + v.text}{until(v.until)}"
-        for v in shown
-    ]
+    lines += [f"`{v.gate}` holds: {v.text}{until(v.until)}" for v in stops]
+    passed = [f"`{v.gate}`" for v in verdicts if v not in stops]
+    if verb == "explain" and passed:
+        lines.append(f"passes {' '.join(passed)}")
     return comments.Section(f"{verb} {found.target}", tuple(lines) or ("nothing to say",))

@@ -262,7 +262,7 @@ def test_a_new_target_of_a_change_is_told() -> None:
     ("question", "words"),
     [
         (Question("help", "", "eve"), "override"),
-        (Question("explain", PROD, "eve"), "passes freeze"),
+        (Question("explain", PROD, "eve"), "`freeze`"),
         (Question("status", STAGE, "eve"), f"status {STAGE}"),
         (Question("plan", "", "eve"), "answered by this report"),
         (Question("explain", "no/such/target", "eve"), "the config has no target"),
@@ -297,6 +297,6 @@ def test_an_explanation_tells_the_run_and_when_a_gate_may_pass() -> None:
     )
     body = comments(plan)[0].body
     assert "run 1 of" in body
-    assert "holds soak" in body
+    assert "`soak` holds" in body
     assert "2026-01-14T20:00:00Z" in body
     assert CiStatus.NONE is soaking.ci

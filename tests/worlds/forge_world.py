@@ -104,7 +104,8 @@ class ForgeWorld(World):
             return super().job(**more)
         settings = Session(self.config).settings()
         ports = build(self.config, settings, os.environ, self.now)
-        return Job(ports=ports, settings=settings, schemas=schemas(), **more)
+        key = os.environ.get("SAASBOT_KEY", "").encode() or None
+        return Job(ports=ports, settings=settings, schemas=schemas(), report_key=key, **more)
 
     @property
     def people(self) -> Any:
