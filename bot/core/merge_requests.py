@@ -183,8 +183,8 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset
         close_branch(sheet, open_branch, "ignored", "a command said to ignore it")
     elif not left and open_branch.lock is not Lock.HUMAN_COMMIT:
         close_branch(sheet, open_branch, "done", "all of it is on the base already")
-    elif open_branch.record.asked in ("keep", "discard"):
-        _carry_out_regenerate(sheet, open_branch, left)
+    elif open_branch.record.asked in ("keep", "discard") and (batch is not None or open_branch.lock is not Lock.NONE):
+        _carry_out_regenerate(sheet, open_branch, left if batch is None else batch.edits)
     elif open_branch.lock is not Lock.NONE:
         _tend_locked(sheet, open_branch, left, due)
     elif batch is None:

@@ -32,9 +32,10 @@ forge:
 }
 
 _STATE = """\
-# What was deployed and promoted is remembered in the statefile. The CI file keeps this folder between its jobs.
+# What was deployed and promoted is remembered in the statefile: here in a ref of this repository, beside its branches.
+# The bot's token has to be allowed to push it.
 state:
-  url: "file:.saasbot/state/state.json"
+  url: "git:refs/saasbot/state"
 """
 
 _INSTANCE = """\
@@ -87,7 +88,6 @@ with:
 _IGNORED = """\
 # The bot's own, where it runs in a checkout of this repository.
 /.cache/
-/.saasbot/state/
 /gl-code-quality-report.json
 /saasbot-reconcile.json
 """

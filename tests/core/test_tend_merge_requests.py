@@ -310,6 +310,12 @@ def test_a_persons_commit_stops_the_bot(change: Change) -> None:
     assert held_gates(plan, SUBJECT) == {"human_commit"}
 
 
+def test_an_order_to_regenerate_does_not_keep_a_file_that_has_got_another_batch() -> None:
+    """Batched by app now, by file before: the old merge request goes, it is not built anew beside the new one."""
+    plan = opened(known_as={"asked": "keep"}, policy=options(batch_by=BatchBy.APP))
+    assert kinds(plan) == ["CloseMergeRequest", "OpenMergeRequest"]
+
+
 @pytest.mark.parametrize(("asked", "keep"), [("keep", sha("head-1")), ("discard", "")])
 def test_regenerate_keeps_or_drops_a_persons_commits(asked: str, keep: str) -> None:
     change = Change("svc.yml", file_bytes(prod()), b"by: hand\n")
