@@ -5,17 +5,20 @@ Observation is two-step: first what is always needed, then what the pure `wants`
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from bot.config.load import Loaded
+from bot.config.load import SUMMARY_VERSION, Loaded
 from bot.core.batches import PREFIX
 from bot.core.context import Context
+from bot.core.proposal import proposed
+from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
 from bot.model.desired import Desired, Pipeline
-from bot.model.observed import Issue, MergeRequest, Note, Observed, Recorded, RunFact, Unreachable, Wants
+from bot.model.observed import Issue, MergeRequest, Note, Observed, Proposal, Recorded, RunFact, Unreachable, Wants
 from bot.model.state import Run, State, Thread
 from bot.ports import ConfigTree, Ports
 from bot.settings import Settings
@@ -73,7 +76,7 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
     lineages = _all(looked_up, lambda url: ports.histories.lineage(url, looked_up[url]))
     titles = _all(wants.titles, lambda key: ports.histories.titles(*key))
     diffs = _all(wants.diffs, lambda iid: ports.forge.diff(merge_requests[iid]))
-    proposals = {iid: _proposal(ports, load, merge_requests[iid]) for iid in sorted(wants.proposals)}
+    proposals = {iid: _proposal(ports, load, context, merge_requests[iid]) for iid in sorted(wants.proposals)}
     found = replace(
         observed,
         lineages={**observed.lineages, **lineages},
@@ -172,9 +175,32 @@ def _blobs(tree: ConfigTree, paths: Iterable[str]) -> dict[str, bytes]:
     return dict(zip((file.path for file in files), tree.read(files), strict=True))
 
 
-def _proposal(ports: Ports, load: Load, merge_request: MergeRequest) -> Desired | Unreachable:
+def _proposal(ports: Ports, load: Load, context: Context, merge_request: MergeRequest) -> Proposal | Unreachable:
+    """What a merge would change; it is a function of two commits and the settings, so it is worked out once."""
+    settings, base = context.settings, context.desired
+    name = ""
+    if base.sha and merge_request.head_sha:
+        given = (SUMMARY_VERSION, settings.data_dir, settings.compat_pipeline, base.sha, merge_request.head_sha)
+        name = f"proposals/{hashlib.sha256(repr(given).encode()).hexdigest()}"
+        kept = _kept(ports, name)
+        if kept is not None:
+            return kept
     try:
         tree = ports.forge.merged_tree(merge_request)
-        return tree if isinstance(tree, Unreachable) else load(tree).desired
     except ServerUnreachable as error:
         return Unreachable(error.message)
+    if isinstance(tree, Unreachable):
+        return tree
+    found = proposed(base, load(tree).desired)
+    if name:
+        ports.cache.put(name, dump(found))
+    return found
+
+
+def _kept(ports: Ports, name: str) -> Proposal | None:
+    data = ports.cache.get(name)
+    try:
+        found = restore(data) if data is not None else None
+    except (ValueError, KeyError, TypeError):  # of another release
+        return None
+    return found if isinstance(found, Proposal) else None

@@ -14,8 +14,8 @@ from bot.core.gates import NEVER_OVERRIDDEN, same_url
 from bot.core.promotion import choose, newer
 from bot.core.scope import Scope, owners_of
 from bot.core.sheet import Sheet
-from bot.model.desired import Desired, Target, is_sha
-from bot.model.observed import Note, Unreachable
+from bot.model.desired import Target, is_sha
+from bot.model.observed import Note, Proposal, Unreachable
 from bot.model.plan import Gate
 from bot.model.state import (
     Block,
@@ -286,9 +286,9 @@ def _due_sha(sheet: Sheet, target: Target, scope: Scope) -> str:
         return next((e.new for e in scope.branch.edits if e.target == target.id), "")
     if scope.merge_request is not None:
         proposal = sheet.facts.proposal(scope.merge_request.iid)
-        return (
-            proposal.targets[target.id].ref if isinstance(proposal, Desired) and target.id in proposal.targets else ""
-        )
+        if not isinstance(proposal, Proposal) or target.id in proposal.gone:
+            return ""
+        return proposal.changed.get(target.id, target).ref
     choice = choose(sheet, target)
     sha = sheet.facts.sha(target)
     record = sheet.target_state(target.id)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bot.model.desired import Desired, Target
-from bot.model.observed import BranchDiff, Lineage, Observed, Role, RunFact, Title, Unreachable, Wants
+from bot.model.desired import Target
+from bot.model.observed import BranchDiff, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ class Facts:
             self.branches.add(iid)
         return self.observed.diffs.get(iid)
 
-    def proposal(self, iid: int) -> Desired | Unreachable | None:
+    def proposal(self, iid: int) -> Proposal | Unreachable | None:
         """The config as a merge request of a person would leave it; None where it is yet to be read."""
         if iid not in self.observed.proposals:
             self.changes.add(iid)

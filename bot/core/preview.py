@@ -8,8 +8,8 @@ from bot.core import diff, promotion, triggers
 from bot.core.branches import is_own
 from bot.core.gates import gates, holding
 from bot.core.sheet import Sheet
-from bot.model.desired import Desired, Target
-from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Unreachable
+from bot.model.desired import Target
+from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Proposal, Unreachable
 from bot.model.plan import Held
 from bot.render import comments
 
@@ -42,16 +42,16 @@ def change(sheet: Sheet, merge_request: MergeRequest) -> comments.ChangeView | N
         return comments.ChangeView(notices=(f"no plan: {proposal.text}",), prefix=prefix)
     starts: list[comments.StartLine] = []
     held: list[Held] = []
-    for target in proposal.targets.values():
+    for target in proposal.changed.values():
         before = sheet.context.desired.targets.get(target.id)
-        if before == target or target.disable:
+        if target.disable:
             continue
         start = _start(sheet, target)
         if start is None:
             continue
         starts.append(start)
         held += _held(sheet, before, target)
-    return comments.ChangeView(tuple(starts), tuple(held), tuple(_notices(sheet, proposal)), prefix=prefix)
+    return comments.ChangeView(tuple(starts), tuple(held), tuple(_notices(proposal)), prefix=prefix)
 
 
 def _sha(sheet: Sheet, target: Target) -> str:
@@ -79,12 +79,10 @@ def _held(sheet: Sheet, before: Target | None, target: Target) -> Iterable[Held]
         yield Held(f"target:{target.id}", verdict.gate, verdict.text, verdict.until)
 
 
-def _notices(sheet: Sheet, proposal: Desired) -> Iterable[str]:
-    desired = sheet.context.desired
+def _notices(proposal: Proposal) -> Iterable[str]:
     for path, text in proposal.invalid.items():
-        if desired.invalid.get(path) != text:
-            yield f"{path} would be invalid: {text}"
-    gone = [each for each in desired.targets if each not in proposal.targets and each not in proposal.invalid_targets]
+        yield f"{path} would be invalid: {text}"
+    gone = proposal.gone
     for each in gone[:MOST]:
         yield f"{each} would be gone from the config; nothing is undeployed, `delete: true` does that"
     if len(gone) > MOST:

@@ -49,6 +49,16 @@ def replay(data: bytes) -> Context:
     return found
 
 
+def dump(value: object) -> bytes:
+    """Any value of the model as JSON; `restore` gives it back."""
+    return json.dumps(_plain(value), ensure_ascii=False).encode()
+
+
+def restore(data: bytes) -> Any:
+    """The value of a `dump`. Raises ValueError, KeyError or TypeError for anything else."""
+    return _value(json.loads(data))
+
+
 def _plain(value: object) -> object:  # noqa: PLR0911 - one arm a kind
     match value:
         case Enum():

@@ -11,7 +11,7 @@ from bot.core.branches import Branch, is_own, own_branches
 from bot.core.gates import same_url
 from bot.core.sheet import Sheet
 from bot.model.desired import Desired, Target
-from bot.model.observed import MergeRequest
+from bot.model.observed import MergeRequest, Proposal
 from bot.model.state import CommandFreeze
 
 
@@ -89,7 +89,7 @@ def _changed(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[Target, 
     if merge_request is None:
         return ()
     proposal = sheet.facts.proposal(merge_request.iid)
-    if not isinstance(proposal, Desired):
+    if not isinstance(proposal, Proposal):
         return ()
     present = sheet.context.desired.targets
-    return tuple(t for t in present.values() if proposal.targets.get(t.id, t) != t)
+    return tuple(t for t in present.values() if t.id in proposal.changed)

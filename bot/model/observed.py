@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bot.model.desired import Desired, Freeze
+from bot.model.desired import Freeze, Target
 from bot.model.state import RunStatus, State, Thread
 
 
@@ -125,6 +125,19 @@ class BranchDiff:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """What the merge of a person's merge request would change in the config.
+
+    `changed` are the targets as they would be, new ones included; `gone` the ids that would be in no file any more;
+    `invalid` the files that would have an error that they do not have now.
+    """
+
+    changed: Mapping[str, Target] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    invalid: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RunFact:
     """What a pipelines provider says of a run now; `finished_at` is the provider's own time."""
 
@@ -202,7 +215,7 @@ class Observed:
     """Keyed `<url> <old>..<new>`."""
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     diffs: Mapping[int, BranchDiff | Unreachable] = field(default_factory=dict)
-    proposals: Mapping[int, Desired | Unreachable] = field(default_factory=dict)
+    proposals: Mapping[int, Proposal | Unreachable] = field(default_factory=dict)
     roles: Mapping[str, Role] = field(default_factory=dict)
     branches: Mapping[str, str] | None = None
     """Heads of the bot's branches; None where they were not looked up."""

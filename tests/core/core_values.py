@@ -12,6 +12,7 @@ from bot.core.context import Context
 from bot.core.decide import deliberate
 from bot.core.diff import canonical, config_hash, effective
 from bot.core.facts import Facts
+from bot.core.proposal import proposed
 from bot.core.sheet import Sheet
 from bot.model.desired import App, Desired, Freeze, Instance, Namespace, Pipeline, Promotion, Target
 from bot.model.observed import (
@@ -22,6 +23,7 @@ from bot.model.observed import (
     MergeRequestStatus,
     Note,
     Observed,
+    Proposal,
     Role,
     Unreachable,
     Wants,
@@ -267,8 +269,13 @@ class World:
     blobs: Mapping[str, bytes] = field(default_factory=dict)
     diffs: Mapping[int, BranchDiff | Unreachable] = field(default_factory=dict)
     proposals: Mapping[int, Desired | Unreachable] = field(default_factory=dict)
+    """The whole config after the merge of each."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
+
+    def _proposal(self, given: Context, iid: int) -> Proposal | Unreachable:
+        after = self.proposals.get(iid, Unreachable("it cannot be had"))
+        return after if isinstance(after, Unreachable) else proposed(given.desired, after)
 
     def answer(self, given: Context, wanted: Wants) -> Context:
         """The context with everything that was wanted."""
@@ -287,7 +294,7 @@ class World:
                 titles={**seen.titles, **{f"{url} {old}..{new}": () for url, old, new in wanted.titles}},
                 blobs={**seen.blobs, **{path: blobs[path] for path in wanted.blobs}},
                 diffs={**seen.diffs, **{iid: self.diffs.get(iid, gone) for iid in wanted.diffs}},
-                proposals={**seen.proposals, **{iid: self.proposals.get(iid, gone) for iid in wanted.proposals}},
+                proposals={**seen.proposals, **{iid: self._proposal(given, iid) for iid in wanted.proposals}},
                 roles={**seen.roles, **{user: self.roles.get(user, Role.NONE) for user in wanted.roles}},
                 branches={**heads, **self.branches} if wanted.branches else seen.branches,
             ),
