@@ -36,6 +36,9 @@ from bot.model.state import Thread
 from bot.ports import Pipelines, Ports, Refused
 from bot.render.comments import STICKY
 
+PATIENCE = 3
+"""Actions that the forge may leave unanswered in one pass; more would only wait until the CI job's time is over."""
+
 RECORDED = Outcome(OutcomeStatus.DONE, "recorded")
 
 
@@ -47,6 +50,8 @@ class Acting:
     now: datetime
     report_key: bytes | None = None
     opened: dict[str, int] = field(default_factory=dict)
+    silent: int = 0
+    """How many actions the forge has not answered."""
     uncut: set[str] = field(default_factory=set)
 
 
@@ -58,12 +63,17 @@ def act(ports: Ports, plan: Plan, now: datetime, report_key: bytes | None = None
 
 
 def _outcome(acting: Acting, action: Action) -> Outcome:
+    runs = isinstance(action, StartRun | CancelRun)
+    if acting.silent >= PATIENCE and not isinstance(action, StartRun | CancelRun | RecordState | FollowRun):
+        _note_uncut(acting, action)
+        return Outcome(OutcomeStatus.SKIPPED, "the forge does not answer; the next pass goes on")
     try:
         return _do(acting, action)
     except (ServerUnreachable, WriteFailed) as error:
         _note_uncut(acting, action)
-        if isinstance(action, StartRun | CancelRun) and isinstance(error, ServerUnreachable):
+        if isinstance(error, ServerUnreachable) and runs:
             return Outcome(OutcomeStatus.SKIPPED, f"{error.message}; the next pass asks again")
+        acting.silent += isinstance(error, ServerUnreachable)
         return Outcome(OutcomeStatus.FAILED, error.message)
 
 
@@ -165,8 +175,12 @@ def _merge(acting: Acting, action: MergeMergeRequest) -> Outcome:
     merged = forge.merge(action.iid, action.head, when_green=action.how is MergeHow.WHEN_GREEN)
     if isinstance(merged, Refused):
         return Outcome(OutcomeStatus.REFUSED, merged.text)
-    waits = merged.state is MergeRequestStatus.OPENED
-    text = f"!{action.iid} merges when its CI succeeds" if waits else f"merged !{action.iid}"
+    text = f"merged !{action.iid}"
+    if merged.state is MergeRequestStatus.OPENED:
+        waits = f"!{action.iid} merges when its CI succeeds"
+        text = (
+            waits if merged.auto_merge else f"the forge does not wait for the CI of !{action.iid}; a later one merges"
+        )
     return Outcome(OutcomeStatus.DONE, text, merged.url, merge_request=merged)
 
 

@@ -59,8 +59,8 @@ def not_ours(settings: Settings, event: Event) -> str:
     from bot.core.commands import parse  # noqa: PLC0415 - as above
     from bot.model.state import Thread  # noqa: PLC0415
 
-    project = str(settings.forge.options.get("project"))
-    if event.project.lower() != project.lower():
+    project = str(settings.forge.options.get("project")).strip("/")
+    if project.casefold() not in (event.project.casefold(), event.project_id):
         return f"the comment stands in {event.project}, not in {project}"
     if event.thread is Thread.DASHBOARD and not settings.dashboard_title:
         return "the comment stands on an issue, and there is no dashboard"

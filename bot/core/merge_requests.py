@@ -13,7 +13,7 @@ from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
 from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebuild
 from bot.core.gates import gates, holding
-from bot.core.merging import cancel_auto_merge, merge
+from bot.core.merging import merge, stop, withdraw
 from bot.core.promotion import Choice, candidate, choices
 from bot.core.sheet import Sheet
 from bot.model.desired import Target
@@ -213,9 +213,11 @@ def _tend_locked(sheet: Sheet, open_branch: Branch, left: tuple[Edit, ...], due:
         rebuild(sheet, open_branch, left, RegenerateMergeRequest, "the base moved and the branch conflicts")
         return
     if open_branch.lock is Lock.HOLD:
-        cancel_auto_merge(sheet, open_branch, f"held by {by}")
+        stop(sheet, open_branch, f"held by {by}")
     elif open_branch.lock is Lock.APPROVED or (open_branch.lock is Lock.CI_RUNNING and due == content(left)):
         merge(sheet, open_branch)
+    else:
+        withdraw(sheet, open_branch, text)
 
 
 def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:

@@ -19,17 +19,33 @@ def merge(sheet: Sheet, open_branch: Branch) -> None:
     policy = sheet.context.settings.promotions.merge
     merge_request = open_branch.merge_request
     how = _how(policy, merge_request)
-    ours = merge_request.auto_merge and open_branch.record.auto_merge == merge_request.head_sha
-    if how is None and not ours:
+    if how is None:
+        withdraw(sheet, open_branch, "it is not to be merged as it is now")
         return
     stops = [v for each in open_branch.edits for v in _verdicts(sheet, each)]
     for verdict in stops[:1]:
         sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
-    if stops and ours:
-        cancel_auto_merge(sheet, open_branch, stops[0].text)
-    elif not stops and how is not None and not (how is MergeHow.WHEN_GREEN and merge_request.auto_merge):
+        withdraw(sheet, open_branch, verdict.text)
+    # What the forge made of it at this head is known: it may be set to merge, or have nothing to wait for.
+    asked = merge_request.auto_merge or open_branch.record.auto_merge == merge_request.head_sha
+    if not stops and not (how is MergeHow.WHEN_GREEN and asked):
         reason = Reason("merge", f"promotions.merge is {policy} and every gate passes")
         _act(sheet, open_branch, how, reason)
+
+
+def withdraw(sheet: Sheet, open_branch: Branch, why: str) -> None:
+    """Take back that it merges by itself, if the bot has set it so: a forge that merges by itself asks no gate."""
+    merge_request = open_branch.merge_request
+    by = merge_request.auto_merge_by
+    ours = by == sheet.context.observed.me if by else open_branch.record.auto_merge == merge_request.head_sha
+    if ours:
+        stop(sheet, open_branch, why)
+
+
+def stop(sheet: Sheet, open_branch: Branch, why: str) -> None:
+    """Take back that it merges by itself, whoever has set it so."""
+    if open_branch.merge_request.auto_merge:
+        _act(sheet, open_branch, MergeHow.NOT_WHEN_GREEN, Reason("hold", why))
 
 
 def _how(policy: Merge, merge_request: MergeRequest) -> MergeHow | None:
@@ -43,16 +59,10 @@ def _how(policy: Merge, merge_request: MergeRequest) -> MergeHow | None:
             return MergeHow.NOW
         case CiStatus.RUNNING:
             return MergeHow.WHEN_GREEN if policy is Merge.WHEN_PIPELINE_SUCCEEDS else None
-        case CiStatus.FAILED:
+        case CiStatus.FAILED | CiStatus.WAITING:
             return None
         case _:
             assert_never(merge_request.ci)
-
-
-def cancel_auto_merge(sheet: Sheet, open_branch: Branch, why: str) -> None:
-    """A forge that merges by itself asks no gate: what is held must not be set to merge."""
-    if open_branch.merge_request.auto_merge:
-        _act(sheet, open_branch, MergeHow.NOT_WHEN_GREEN, Reason("hold", why))
 
 
 def _act(sheet: Sheet, open_branch: Branch, how: MergeHow, reason: Reason) -> None:

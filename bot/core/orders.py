@@ -156,6 +156,8 @@ def _order(sheet: Sheet, told: Told, command: words.Command | words.Unparsed) ->
     moved = merge_request is not None and note.head and note.head != merge_request.head_sha
     if moved and not isinstance(command, READS):
         return Done(ok=False, text="the branch has moved since this comment was written; look at it and say it again")
+    if merge_request is not None and not note.head and isinstance(command, words.OverrideCmd):
+        return Done(ok=False, text="it is not known which version this is about; say it on the dashboard, by target")
     scope = scope_of(sheet, command, merge_request)
     if isinstance(scope, str):
         return Done(ok=False, text=scope)

@@ -26,10 +26,11 @@ class Role(StrEnum):
 
 
 class CiStatus(StrEnum):
-    """The state of a merge request's own CI on its head."""
+    """The state of a merge request's own CI on its head; `waiting` is for a person or a schedule."""
 
     NONE = "none"
     RUNNING = "running"
+    WAITING = "waiting"
     SUCCESS = "success"
     FAILED = "failed"
 
@@ -72,6 +73,8 @@ class Event:
     thread: Thread
     iid: int
     text: str
+    project_id: str = ""
+    """The project's number, which `forge.project` may be as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class MergeRequest:
     ci: CiStatus = CiStatus.NONE
     approved_by: tuple[str, ...] = ()
     auto_merge: bool = False
+    auto_merge_by: str = ""
+    """Who has set it to merge when its CI succeeds; empty where nobody has, or the forge does not tell."""
     closed_by: str = ""
     url: str = ""
     notes: tuple[Note, ...] = ()

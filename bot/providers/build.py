@@ -79,7 +79,7 @@ def comment_event(settings: Settings, data: bytes) -> Event | str:
     """The comment that a forge's event tells of, or why it tells of none. Raises WrongUsage for what is no event."""
     try:
         payload = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WrongUsage(f"the payload is not JSON: {error}", hint="give the file that the forge wrote") from error
     if not isinstance(payload, dict):
         raise WrongUsage("the payload is not a JSON object", hint="give the file that the forge wrote")

@@ -78,7 +78,7 @@ def say(text: str, recorded: State | None = None, by: str = "ana", *targets: Any
 def on_branch(text: str, by: str = "ana", recorded: dict[str, Any] | None = None, **fields: Any) -> Plan:
     """The plan after a command on the bot's own merge request of prod to B."""
     ours = fields.pop("known_as", {})
-    request = merge_request(notes=(note(text, author=by),), **fields)
+    request = merge_request(notes=(note(text, author=by, head=sha("head-1")),), **fields)
     kept = mr_record(request, moved(prod(), B), **ours)
     found = known(merge_requests={kept.branch: kept}, **(recorded or {}))
     seen = observed(merge_requests={1: request})
@@ -87,7 +87,7 @@ def on_branch(text: str, by: str = "ana", recorded: dict[str, Any] | None = None
 
 def on_change(text: str, proposal: Desired, by: str = "ana", recorded: State | None = None, **fields: Any) -> Plan:
     """The plan after a command on a person's merge request."""
-    request = merge_request("feature", author="eve", notes=(note(text, author=by),), **fields)
+    request = merge_request("feature", author="eve", notes=(note(text, author=by, head=sha("head-1")),), **fields)
     world = World(roles=PEOPLE, proposals={1: proposal}, diffs={1: BranchDiff(sha("base"), ())})
     seen = observed(merge_requests={1: request})
     return decided(context(prod(), stage(), FOLLOWER, recorded=recorded or known(), seen=seen), world)
@@ -376,6 +376,14 @@ def test_pin_keeps_what_runs() -> None:
     assert kept(say(f"pin {FOLLOWER.id}")).pins[FOLLOWER.id].sha == A
     unknown = state(record(prod()))
     assert "not known which version" in reply(say(f"pin {FOLLOWER.id}", unknown)).text
+
+
+def test_an_override_needs_a_known_version_to_be_about() -> None:
+    request = merge_request("feature", author="eve", notes=(note('/saasbot override soak reason="x"'),))
+    world = World(roles=PEOPLE, proposals={1: desired(prod(ref=B))}, diffs={1: BranchDiff(sha("base"), ())})
+    plan = decided(context(prod(), stage(), recorded=known(), seen=observed(merge_requests={1: request})), world)
+    assert (kept(plan).overrides, reply(plan).ok) == ((), False)
+    assert "not known which version" in reply(plan).text
 
 
 def test_block_and_unblock() -> None:

@@ -490,13 +490,39 @@ def test_with_a_newer_version_due_it_is_not_set_to_merge() -> None:
 
 
 def test_what_a_gate_or_a_person_holds_is_no_longer_set_to_merge() -> None:
-    own: dict[str, Any] = {"ci": CiStatus.RUNNING, "auto_merge": True, "policy": WHEN_GREEN}
-    ours = {"auto_merge": sha("head-1")}
+    theirs: dict[str, Any] = {
+        "ci": CiStatus.RUNNING, "auto_merge": True, "auto_merge_by": "bob", "policy": WHEN_GREEN,
+    }  # fmt: skip
+    ours = {**theirs, "auto_merge_by": ME}
     soaks = (prod(soak=99 * HOUR),)
-    assert hows(opened(targets=soaks, known_as=ours, **own)) == [MergeHow.NOT_WHEN_GREEN]
-    assert hows(opened(known_as={"hold": Hold("bob", NOW)}, **own)) == [MergeHow.NOT_WHEN_GREEN]
-    assert hows(opened(targets=soaks, **own)) == [], "a person has set it to merge: that is their decision"
-    assert hows(opened(known_as=ours, **own)) == []
+    assert hows(opened(targets=soaks, **ours)) == [MergeHow.NOT_WHEN_GREEN]
+    assert hows(opened(targets=soaks, **theirs)) == [], "a person has set it to merge: that is their decision"
+    assert hows(opened(known_as={"hold": Hold("bob", NOW)}, **theirs)) == [MergeHow.NOT_WHEN_GREEN]
+    assert hows(opened(**ours)) == []
+    unknown = {**theirs, "auto_merge_by": ""}
+    assert hows(opened(targets=soaks, known_as={"auto_merge": sha("head-1")}, **unknown)) == [MergeHow.NOT_WHEN_GREEN]
+
+
+def test_what_the_bot_may_not_merge_any_more_is_no_longer_set_to_merge() -> None:
+    ours: dict[str, Any] = {"auto_merge": True, "auto_merge_by": ME, "ci": CiStatus.RUNNING, "policy": WHEN_GREEN}
+    by_hand = BranchDiff(sha("base"), (Change("NOTES", None, b"by hand"),))
+    person = opened(world=World(diffs={1: by_hand}), known_as={"head": sha("before")}, **ours)
+    assert hows(person) == [MergeHow.NOT_WHEN_GREEN], "nobody has looked at a person's commit"
+    assert hows(opened(**{**ours, "draft": True})) == [MergeHow.NOT_WHEN_GREEN]
+    assert hows(opened(**{**ours, "ci": CiStatus.FAILED})) == [MergeHow.NOT_WHEN_GREEN]
+    always = options(merge=Merge.WHEN_PIPELINE_SUCCEEDS, update=Update.ALWAYS)
+    assert hows(opened(ok=TO_C, **{**ours, "policy": always})) == [MergeHow.NOT_WHEN_GREEN], "something newer is due"
+
+
+def test_a_forge_that_would_not_wait_is_asked_once_a_head() -> None:
+    running: dict[str, Any] = {"ci": CiStatus.RUNNING, "policy": WHEN_GREEN}
+    assert hows(opened(known_as={"auto_merge": sha("head-1")}, **running)) == []
+    assert hows(opened(known_as={"auto_merge": sha("older")}, **running)) == [MergeHow.WHEN_GREEN]
+
+
+def test_a_ci_that_waits_for_a_person_neither_locks_nor_merges() -> None:
+    assert hows(opened(policy=WHEN_GREEN, ci=CiStatus.WAITING)) == []
+    assert kinds(opened(ok=TO_C, ci=CiStatus.WAITING)) == ["UpdateMergeRequest"]
 
 
 def test_nothing_is_merged_past_a_gate() -> None:

@@ -22,4 +22,5 @@ def comment_event(payload: Mapping[str, Any]) -> Event | str:
     if not isinstance(issue.get("number"), int):
         return "an issue_comment event without a number"
     thread = Thread.MERGE_REQUEST if issue.get("pull_request") else Thread.DASHBOARD
-    return Event(str(repository.get("full_name")), thread, issue["number"], str(comment.get("body")))
+    name, number = str(repository.get("full_name")), str(repository.get("id"))
+    return Event(name, thread, issue["number"], str(comment.get("body")), number)

@@ -31,4 +31,5 @@ def comment_event(payload: Mapping[str, Any]) -> Event | str:
     on, project = payload.get(place), payload.get("project")
     if not isinstance(on, Mapping) or not isinstance(on.get("iid"), int) or not isinstance(project, Mapping):
         return "a comment event without its project or its number"
-    return Event(str(project.get("path_with_namespace")), thread, on["iid"], str(about.get("note")))
+    path, number = str(project.get("path_with_namespace")), str(project.get("id"))
+    return Event(path, thread, on["iid"], str(about.get("note")), number)

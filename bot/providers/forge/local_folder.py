@@ -157,6 +157,7 @@ class LocalFolder:
             document.ci.get(head, CiStatus.NONE),
             document.approved_by,
             document.auto_merge,
+            self.bot if document.auto_merge else "",
             document.closed_by,
             self.store.path(document.iid).absolute().as_uri(),
             tuple(map(self._note_view, document.notes)),

@@ -589,3 +589,25 @@ def test_a_broken_dashboard_is_one_line(world: World) -> None:
     (world.folder / "dashboard.json").write_text("{")
     with pytest.raises(ServerUnreachable, match="dashboard"):
         world.forge.dashboard("Deployments")
+
+
+def test_what_is_set_to_merge_says_by_whom_and_merges_when_its_ci_succeeds(world: World) -> None:
+    mr = world.bot_opens()
+    world.people.set_ci(mr.iid, CiStatus.RUNNING)
+    waits = world.forge.merge(mr.iid, mr.head_sha, when_green=True)
+    assert isinstance(waits, MergeRequest)
+    assert (waits.state, waits.auto_merge) == (MergeRequestStatus.OPENED, True)
+    seen = world.forge.merge_request(mr.iid)
+    assert seen is not None
+    assert (seen.auto_merge, seen.auto_merge_by) == (True, "saasbot")
+    assert world.forge.cancel_auto_merge(mr.iid) is None
+    world.people.set_ci(mr.iid, CiStatus.SUCCESS)
+    still = world.forge.merge_request(mr.iid)
+    assert still is not None
+    assert still.state is MergeRequestStatus.OPENED
+    world.people.set_ci(mr.iid, CiStatus.RUNNING)
+    world.forge.merge(mr.iid, mr.head_sha, when_green=True)
+    world.people.set_ci(mr.iid, CiStatus.SUCCESS)
+    merged = world.forge.merge_request(mr.iid)
+    assert merged is not None
+    assert merged.state is MergeRequestStatus.MERGED
