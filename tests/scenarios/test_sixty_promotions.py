@@ -31,6 +31,7 @@ class Crowd(ForgeWorld):
 
     heads: dict[str, str] = field(default_factory=dict)
     pushes: int = 0
+    passes: int = 0
     waiting: list[str] = field(default_factory=list)
     count: int = 0
 
@@ -89,6 +90,12 @@ class Crowd(ForgeWorld):
     def own(self) -> list[MergeRequest]:
         """The bot's open merge requests."""
         return [each for each in self.merge_requests() if each.source_branch.startswith("saasbot/")]
+
+    def check(self) -> None:
+        """What holds at any moment, looked at after every tenth pass: it asks git about every merge request."""
+        self.passes += 1
+        if self.passes % 10 == 0:
+            super().check()
 
     def pass_and_check(self) -> None:
         """A pass, after which nothing conflicts, nothing is double, and every push has changed something."""

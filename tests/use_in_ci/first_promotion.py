@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,17 +19,18 @@ from bot.providers.scaffold import commit_all, write_repository
 CONFIG, DEPLOYMENTS = "acme/saas-config", "acme/deployments"
 STAGE, PRODUCTION = "orders/orders/stage", "orders/orders/production"
 SECRETS = {"SAASBOT_KEY": "k" * 40}
+STATE = "refs/saasbot/state"
 
 
 @dataclass
 class NewProject:
-    """The folders of a new project: bare repositories of config and deployments, a service, a runner's checkout."""
+    """The folders of a new project: bare repositories of config and deployments, a service, a person's checkout."""
 
     root: Path
 
     @property
     def checkout(self) -> Path:
-        """Where a runner runs the jobs of the branch."""
+        """Where a person works on the config repository."""
         return self.root / "config"
 
     def begin(self, deploy_file: str, deploy: str) -> None:
@@ -74,11 +76,24 @@ class NewProject:
         assert old in file.read_text()
         file.write_text(file.read_text().replace(old, new))
 
-    def branch(self, name: str) -> Path:
-        """A checkout of a merge request's branch, where its own job runs."""
-        folder = self.root / "merge-request"
-        git(self.root, "clone", "--quiet", "--branch", name, str(self.root / "config.git"), folder.name)
-        return folder
+    def job(self, origin: str, branch: str = "main", *, header: str = "") -> Path:
+        """A fresh clone for one job, with a home and a cache of its own: nothing that an earlier job left is there.
+
+        `header` is an authorization that the runner leaves in the clone's configuration, else it is in `origin`.
+        """
+        home = self.root / f"job-{len(list(self.root.glob('job-*')))}"
+        home.mkdir()
+        options = ["-c", f"http.extraHeader={header}"] if header else []
+        git(home, *options, "clone", "--quiet", "--no-tags", "--branch", branch, origin, "config")
+        if header:
+            git(home / "config", "config", f"http.{origin.rpartition('/acme/')[0]}/.extraheader", header)
+        return home / "config"
+
+    def state(self) -> tuple[str, set[str]]:
+        """The sha of the ref with the statefile, and the targets in it; no clone for a job brings it."""
+        listed = git(self.root / "config.git", "for-each-ref", "--format=%(objectname)", STATE).decode().strip()
+        document = json.loads(git(self.root / "config.git", "cat-file", "blob", f"{STATE}:state.json"))
+        return listed, set(document["targets"])
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """The page on GitHub, walked: from an empty repository to the first promotion, by the steps of the workflow alone.
 
-What deploys is the workflow that the page shows.
+What deploys is the workflow that the page shows. Each job has a clone of its own, in which the runner leaves a token
+that may read only: the state is kept in the repository, by the bot's token.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +17,8 @@ from typing import Any
 import pytest
 from docs.blocks import FENCE
 from use_in_ci.ci_jobs import GITHUB_FILE, ROOT, Ran, github_event, read, run_steps
-from use_in_ci.first_promotion import CONFIG, DEPLOYMENTS, PRODUCTION, SECRETS, NewProject, runners
+from use_in_ci.first_promotion import CONFIG, DEPLOYMENTS, PRODUCTION, SECRETS, STAGE, NewProject, runners
 from worlds.fake_github import FakeGitHub
-
-from bot.providers.git import git
 
 JOBS = read(GITHUB_FILE)["jobs"]
 TOKEN = "token-of-the-bot-0123"  # noqa: S105 - good for nothing but the fake
@@ -37,11 +37,16 @@ class Repository(NewProject):
     server: FakeGitHub
 
     def run(self, event: dict[str, Any], **variables: str) -> Ran:
-        """Run the steps of the job that writes, on the branch as it is now; what the last of them printed."""
-        git(self.checkout, "pull", "--quiet", "origin", "main")
-        done = run_steps(self.checkout, JOBS["reconcile"], event, SECRETS | {"SAASBOT_TOKEN": TOKEN} | variables)
-        assert [ran.code for ran in done] == [0, 0], done[-1].out + done[-1].err
-        return done[-1]
+        """Run the steps of the job that writes, in a fresh clone of the branch; what the last one printed."""
+        folder = self.clone()
+        (done,) = run_steps(folder, JOBS["reconcile"], event, SECRETS | {"SAASBOT_TOKEN": TOKEN} | variables)
+        assert done.code == 0, done.out + done.err
+        return done
+
+    def clone(self, branch: str = "main") -> Path:
+        """What actions/checkout makes: the workflow's own token stays as a header in the clone's configuration."""
+        login = base64.b64encode(b"x-access-token:token-of-the-runner").decode()
+        return self.job(self.server.clone_url, branch, header=f"AUTHORIZATION: basic {login}")
 
     def reconcile(self) -> list[tuple[str, str]]:
         """What a scheduled job did."""
@@ -63,12 +68,13 @@ class Repository(NewProject):
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[Repository]:
     """The new repository, and one that deploys; its runs succeed shortly after they were started."""
-    members = {"alice": "admin"}
+    members = {"alice": "admin", "runner": "read"}
     server = FakeGitHub(tmp_path / "config.git", CONFIG, now=lambda: datetime.now(UTC), members=members, token=TOKEN)
     found = Repository(tmp_path, server)
     found.begin(".github/workflows/deploy.yml", deploy_workflow())
     server.add_project(DEPLOYMENTS, tmp_path / "deployments.git")
     server.login("alice", "token-of-alice")
+    server.login("runner", "token-of-the-runner")
 
     def work() -> None:
         for run in list(server.runs.all.values()):
@@ -82,6 +88,10 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
 
 def test_from_an_empty_repository_to_the_first_promotion(repository: Repository) -> None:
     assert {kind for kind, _ in repository.reconcile()} == {"record_state"}
+    adopted, targets = repository.state()
+    assert targets == {STAGE, PRODUCTION}
+    assert repository.reconcile() == []
+    assert repository.state()[0] == adopted
     second = repository.commit("Accept vouchers", 6)
     repository.reconcile()
     assert repository.deployed() == [f"Deploy {second}"]
@@ -89,7 +99,7 @@ def test_from_an_empty_repository_to_the_first_promotion(repository: Repository)
     repository.reconcile()
     (request,) = repository.server.people.list_all()
     assert (request.source_branch, request.author) == ("saasbot/services/orders/saas.yml", "saasbot")
-    (checked,) = run_steps(repository.branch(request.source_branch), JOBS["validate"], github_event("pull_request"), {})
+    (checked,) = run_steps(repository.clone(request.source_branch), JOBS["validate"], github_event("pull_request"), {})
     assert checked.code == 0, checked.out
 
     event = repository.comment(request.iid, "/saasbot explain")

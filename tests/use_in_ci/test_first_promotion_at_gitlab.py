@@ -1,4 +1,7 @@
-"""The page on GitLab, walked: from an empty project to the first promotion, by nothing but the jobs of the CI file."""
+"""The page on GitLab, walked: from an empty project to the first promotion, by nothing but the jobs of the CI file.
+
+Each job has a clone of its own, with a login that may read only: the state is kept in the project, by the bot's token.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,11 @@ class Project(NewProject):
     server: FakeGitLab
 
     def run(self, job: str, **variables: str) -> Ran:
-        """Run a job's script as the runner does, on the branch as it is now."""
-        git(self.checkout, "pull", "--quiet", "origin", "main")
+        """Run a job's script as the runner does, in a fresh clone of the branch as it is now, at no branch."""
+        folder = self.job(self.server.login_url("runner"))
+        git(folder, "checkout", "--quiet", "--detach")
         given = SECRETS | {"SAASBOT_TOKEN": self.server.token} | variables
-        done = run_job(self.checkout, JOBS[job], given)
+        done = run_job(folder, JOBS[job], given)
         assert done.code == 0, done.out + done.err
         return done
 
@@ -59,7 +63,7 @@ class Project(NewProject):
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """The new project, and one that deploys; its pipelines succeed shortly after they were started."""
-    members = {"alice": 40}
+    members = {"alice": 40, "runner": 20}
     server = FakeGitLab(tmp_path / "config.git", CONFIG, now=lambda: datetime.now(UTC), members=members)
     found = Project(tmp_path, server)
     found.begin(".gitlab-ci.yml", "deploy: {script: [./deploy.sh]}\n")
@@ -77,6 +81,10 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 def test_from_an_empty_project_to_the_first_promotion(project: Project) -> None:
     assert {kind for kind, _ in project.reconcile()} == {"record_state"}
+    adopted, targets = project.state()
+    assert targets == {STAGE, PRODUCTION}
+    assert project.reconcile() == []
+    assert project.state()[0] == adopted
     second = project.commit("Accept vouchers", 6)
     project.reconcile()
     assert project.deployed() == [(STAGE, second)]
@@ -84,7 +92,7 @@ def test_from_an_empty_project_to_the_first_promotion(project: Project) -> None:
     project.reconcile()
     (request,) = project.server.people.list_all()
     assert (request.source_branch, request.author) == ("saasbot/services/orders/saas.yml", "saasbot")
-    assert run_job(project.branch(request.source_branch), JOBS["validate"]).code == 0
+    assert run_job(project.job(project.server.login_url("runner"), request.source_branch), JOBS["validate"]).code == 0
 
     project.run("comment", TRIGGER_PAYLOAD=project.comment(request.iid, "/saasbot explain"))
     shown = project.server.people.show(request.iid)

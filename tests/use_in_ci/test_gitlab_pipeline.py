@@ -75,8 +75,7 @@ def test_a_condition_that_is_not_understood_fails(text: str) -> None:
 def test_jobs_that_write_take_turns_and_are_not_cut_off(name: str) -> None:
     job = JOBS[name]
     assert (job["resource_group"], job["interruptible"], job["variables"]["GIT_DEPTH"]) == ("saasbot", False, "0")
-    assert [cache["key"] for cache in job["cache"]] == ["saasbot", "saasbot-state"]
-    assert all(cache["when"] == "always" for cache in job["cache"])
+    assert job["cache"] == {"key": "saasbot", "paths": [".cache"], "when": "always"}
 
 
 def test_passes_end_well_before_the_timeout() -> None:
@@ -147,7 +146,7 @@ def test_reconcile_deploys_and_leaves_its_report(script_jobs: dict[str, dict[str
     report = json.loads((world.config / job["artifacts"]["paths"][0]).read_text())
     assert ("start_run", "target:orders/orders/stage") in {(x["kind"], x["subject"]) for x in report["actions"]}
     assert json.loads(done.out) == report
-    assert (world.config / job["cache"][1]["paths"][0]).is_dir()
+    assert job["variables"]["SAASBOT_CACHE_DIR"] == f"$CI_PROJECT_DIR/{job['cache']['paths'][0]}/saasbot"
 
 
 def test_a_reconcile_that_fails_fails_its_job(script_jobs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -178,11 +177,8 @@ def test_comment_reads_the_payload_file(script_jobs: dict[str, dict[str, Any]], 
     assert run_job(folder, script_jobs["comment"], {"TRIGGER_PAYLOAD": str(payload)}).code == 2
 
 
-def test_the_settings_keep_the_state_where_the_jobs_keep_it(tmp_path: Path) -> None:
+def test_the_settings_keep_the_state_in_the_repository(tmp_path: Path) -> None:
     write_repository(tmp_path / "config", "gitlab")
-    url = read(tmp_path / "config" / "saasbot.yml")["state"]["url"]
-    (folder,) = JOBS["reconcile"]["cache"][1]["paths"]
-    assert url == f"file:{folder}/state.json"
-    assert f"mkdir -p {folder}" in JOBS["reconcile"]["script"]
-    assert f"/{folder}/" in (tmp_path / "config" / ".gitignore").read_text()
+    assert read(tmp_path / "config" / "saasbot.yml")["state"] == {"url": "git:refs/saasbot/state"}
+    assert "state" not in json.dumps(JOBS)
     assert (EXAMPLE / ".gitlab-ci.yml").read_bytes() == (tmp_path / "config" / ".gitlab-ci.yml").read_bytes()

@@ -220,9 +220,9 @@ class GitHubPeople:
             world.ci(project, pull.head_sha),
             tuple(world.approvers(pull)),
             pull.auto_merge is not None,
-            pull.closed_by.login if closed and pull.closed_by else "",
-            self.desk.shapes.pull_page(project, pull),
-            tuple(map(self._note, pull.comments)),
+            closed_by=pull.closed_by.login if closed and pull.closed_by else "",
+            url=self.desk.shapes.pull_page(project, pull),
+            notes=tuple(map(self._note, pull.comments)),
         )
 
     def _note(self, comment: Comment) -> Note:

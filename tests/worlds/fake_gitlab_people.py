@@ -231,9 +231,9 @@ class GitLabPeople:
             words.get(pipeline.status, CiStatus.RUNNING) if pipeline else CiStatus.NONE,
             tuple(approval.user.username for approval in found.approvals),
             found.auto_merge is not None,
-            found.closed_by.username if found.closed_by and found.state == "closed" else "",
-            f"{self.server.entities.page(self.project)}/-/merge_requests/{found.iid}",
-            tuple(self._note(note) for note in found.notes if not note.system),
+            closed_by=found.closed_by.username if found.closed_by and found.state == "closed" else "",
+            url=f"{self.server.entities.page(self.project)}/-/merge_requests/{found.iid}",
+            notes=tuple(self._note(note) for note in found.notes if not note.system),
         )
 
     def _note(self, note: StoredNote) -> Note:
