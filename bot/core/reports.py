@@ -157,7 +157,8 @@ def _runs(sheet: Sheet, edits: Iterable[Edit]) -> Iterable[comments.RunLine]:
         record = sheet.target_state(each.target)
         if record is not None and record.run is not None and record.run.sha == each.new:
             run = record.run
-            yield comments.RunLine(each.target, run.sha, run.status, run.text, run.url)
+            took = run.finished_at - run.started_at if run.finished_at and run.started_at else None
+            yield comments.RunLine(each.target, run.sha, run.status, run.text, run.url, took)
 
 
 def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from bot.model.observed import Title
 from bot.model.plan import Held
 from bot.model.state import Answer, Edit, Hold, Reason, RunStatus, Veto
 from bot.render import marker, neutral
-from bot.render.words import utc
+from bot.render.words import span, utc
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,13 +52,14 @@ class PromotionChange:
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run that a merge request led to."""
+    """A run that a merge request led to; `took` is its duration once it is over."""
 
     target: str
     sha: str
     status: RunStatus
     text: str = ""
     url: str = ""
+    took: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +295,10 @@ def _environment() -> Environment:
         "code": neutral.code,
         "sha7": short,
         "time": utc,
+        "span": span,
         "compare": _compare,
         "link": _link,
-        "subject": lambda subject: subject.partition(":")[2] or subject,
+        "subject": lambda subject: neutral.redact(subject).partition(":")[2] or subject,
         "count": lambda number, noun: f"{number} {noun}" + ("" if number == 1 else "s"),
     }
     return environment

@@ -41,6 +41,11 @@ _ESCAPED = frozenset("\\`*_[]~|$")
 _FIRST = frozenset("/#+-=:>.^%")
 _REFERENCE = re.compile(r"([@#!&%~$^*\[])(?=[^\s\u200b])")
 _CODE_REFERENCE = re.compile(r"([@#!])(?=[^\s\u200b])")
+# GitLab looks for closing words in the text as it is stored, code spans included.
+_CODE_CLOSING = re.compile(
+    r"\b((?:clos|fix|resolv|implement)\w*)(?=(?::\s*|\s+)(?:issues?:?\s+)?(?:https?://|\S*[#!&]|[A-Z][A-Z0-9_]+-\d))",
+    re.IGNORECASE,
+)
 _KEY = re.compile(r"\b([A-Z][A-Z0-9_]+|[Gg][Hh])-(?=\d)")
 _WWW = re.compile(r"\b(www)\.", re.IGNORECASE)
 _NUMBERED = re.compile(r"(\d+)([.)])")
@@ -75,6 +80,7 @@ def inline(text: str, limit: int = 200) -> str:
 def code(text: str, limit: int = 200) -> str:
     """Neutralise as a code span, also inside a table."""
     line = _line(text, limit).replace("`", "'").replace("|", "¦") or " "
+    line = _CODE_CLOSING.sub(rf"\1{BREAK}", line)
     return "`" + _CODE_REFERENCE.sub(rf"\1{BREAK}", line) + "`"
 
 

@@ -120,7 +120,7 @@ def merged(run: RunStatus | None, *notes: Any, **fields: Any) -> Plan:
     now_at = prod(ref=B)
     request = merge_request(state=MergeRequestStatus.MERGED, notes=notes)
     kept = mr_record(request, EDIT, merged=True, **fields)
-    ran = a_run(now_at, B, run, url="https://ci.example.com/1") if run else None
+    ran = a_run(now_at, B, run, url="https://ci.example.com/1", started_at=NOW - timedelta(minutes=4)) if run else None
     key = f"{kept.branch}!1"
     recorded = state(record(now_at, run=ran), record(stage()), ok=(published(STAGE, B),), merge_requests={key: kept})
     seen = observed(merge_requests={1: request}, runs={ran.key: Unreachable("away")} if ran else {})
@@ -136,6 +136,7 @@ def test_the_runs_of_a_merge_are_reported_to_their_end() -> None:
     assert quiet.record is None, "it is kept while the run goes on"
     (ended,) = comments(merged(RunStatus.SUCCEEDED, told))
     assert ended.note == "7"
+    assert "succeeded after 3m" in ended.body
     over = merged(RunStatus.SUCCEEDED, note(ended.body, "7", ME))
     assert over.record is not None
     assert not over.record.merge_requests, "told and ended: it may be forgotten"

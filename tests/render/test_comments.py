@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,9 @@ from bot.render import marker
 from bot.render.comments import (
     STICKY,
     ChangeView,
+    DashboardView,
+    DeployedLine,
+    MergeRequestLine,
     PromotionChange,
     PromotionView,
     RefusedEdit,
@@ -28,11 +33,13 @@ from bot.render.comments import (
     change_report,
     closing_comment,
     compare_link,
+    dashboard,
     help_section,
     promotion_report,
     sticky,
     title_and_description,
 )
+from bot.render.neutral import BREAK
 from bot.render.words import utc
 
 A, B = "a" * 40, "b" * 40
@@ -121,63 +128,186 @@ def test_a_change_report_is_the_plan() -> None:
     assert "these targets run**\n\n- nothing" in change_report(ChangeView())
 
 
-def acted_on(comment: str) -> Iterator[tuple[str, str]]:
-    """List what a reader of Markdown would act on: HTML, links, images."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(comment)
-    for token in (*tokens, *(child for each in tokens for child in each.children or ())):
-        if token.type in ("html_block", "html_inline"):
-            yield "html", token.content
-        elif token.type in ("link_open", "image"):
-            yield "href", str(token.attrs.get("href", "none"))
-
-
+SECRETS = (
+    "glpat-abcdefghijklmnopqrst",
+    "ghp_abcdefghijklmnopqrst12",
+    "AKIAABCDEFGHIJKLMNOP",
+    "xoxb-123456789012-abcdef",
+)
 HOSTILE = st.sampled_from(
     [
         "/approve",
         "x\n/merge",
         "x\r/close",
-        "x\u2028/label ~a",
+        "x\x0b/label ~a",
+        "x\x0c/todo",
+        "x\x85/assign me",
+        "x\u2028/unlabel",
+        "x\u2029/title y",
+        "\n\n   /merge",
+        "\n- /merge",
+        "\n1. /merge",
+        "\n> /merge",
+        "\n```\n/merge\n```\n",
         "@all",
+        "@group/sub",
+        "cc @some-body.else",
+        "`@all`",
         "Closes #1",
+        "fixes: !2",
+        "Resolves GL-1",
+        "`closes GH-7`",
+        "fix owner/repo#3",
+        "implements https://gitlab.example/g/p/-/issues/4",
+        "`Fixes https://github.com/o/r/issues/5`",
         "<b>",
+        "</summary></details>",
+        "<img src=x onerror=y>",
+        "<!-- saasbot:report e30= unsigned -->",
+        "<!--",
+        "-->",
+        "&lt;b&gt;",
         "`",
         "``` x",
+        "~~~",
         "|",
+        "\n|---|",
         "[a](b)",
+        "[a]: https://evil.example",
+        "![a](https://evil.example/a.png)",
+        "<https://evil.example>",
+        "https://evil.example/a",
+        "www.evil.example",
+        "me@evil.example",
+        "https://u:p4ssw0rd@h/x",
+        "\\",
         "{{ 7 * 7 }}",
         "{% raw %}",
         "https://h/x?a=(b)",
         "https://h/?q=\u00e9",
-        "glpat-abcdefghijklmnopqrst",
+        "javascript:alert(1)",
+        "\u200b/approve",
         "",
+        *SECRETS,
     ]
 )
+TEXT = st.lists(HOSTILE | st.text(max_size=10), max_size=3).map("".join)
+
+TEMPLATES: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "promotion_report.md.j2": lambda text: (
+        promotion_report(full(text)),
+        promotion_report(replace(full(text), prefix=text)),
+    ),
+    "change_report.md.j2": lambda text: (
+        change_report(ChangeView(full(text).starts, full(text).held, (text,), full(text).answers, text or "/saasbot")),
+    ),
+    "answer.md.j2": lambda text: tuple(
+        answer(Answer("1", 1, text, text, ok=ok, text=words))
+        for ok in (True, False)
+        for words in (text, f"\n{text}\n  {text}", f"{text}\n  {text}")
+    ),
+    "closing.md.j2": lambda text: (closing_comment(text, text), closing_comment("other", text)),
+    "description.md.j2": lambda text: (title_and_description(edits(text), text).description,),
+    "dashboard.md.j2": lambda text: (
+        dashboard(
+            DashboardView(
+                attention=full(text).held,
+                waiting=full(text).held,
+                runs=full(text).runs,
+                merge_requests=(MergeRequestLine(text, 1, text),),
+                deployed=(DeployedLine(text, text, NOW), DeployedLine(text, text, None)),
+                prefix=text,
+            )
+        ),
+    ),
+    "commit.txt.j2": lambda text: (
+        title_and_description(edits(text), text).commit_message,
+        title_and_description(edits(text)[:1], text).commit_message,
+        title_and_description(edits(text)[:1], text, rollback=True).commit_message,
+    ),
+    "lists.md.j2": lambda _: (),
+}
+"""By template: everything that it makes of a text; the pieces in `lists` are in the others."""
+
+LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
+LINE_MARKS = re.compile(r"(?:\s|[>*+-]|\d+[.)])*")
+REFERENCE = r"(?:[\w./-]*[#!&]\d|\b(?:GL|GH|gh|[A-Z][A-Z0-9_]+)-\d|https?://)"
+CLOSING = re.compile(rf"\b(?:clos|fix|resolv|implement)\w*(?::\s*|\s+)(?:issues?:?\s+)?{REFERENCE}", re.IGNORECASE)
+OWN_HTML = re.compile(r"(<details><summary>[^<]*</summary>|</details>)\s*")
+PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(HOSTILE | st.text(max_size=10), max_size=3).map("".join))
-def test_no_comment_does_anything_but_talk(text: str) -> None:
-    given_answer = Answer("1", 1, text, text, ok=False, text=text)
-    edits = (Edit(text, "f", text, B), Edit("a/b/c", "f", A, B))
-    view = full(text)
-    said = [
-        promotion_report(view),
-        change_report(ChangeView(view.starts, view.held, view.notices, view.answers)),
-        answer(given_answer),
-        closing_comment(text, text),
-        title_and_description(edits, text).description,
-    ]
-    for comment in said:
-        assert not any(
-            line.lstrip().startswith(("/", "@")) for line in re.split(r"[\r\n\v\f\x85\u2028\u2029]", comment)
+def edits(text: str) -> tuple[Edit, ...]:
+    """Edits with a text wherever one can stand."""
+    return Edit(text, text, text, text), Edit("a/b/c", "f", A, B)
+
+
+def read(comment: str) -> Iterator[tuple[str, str]]:
+    """List what a reader of Markdown sees: words, HTML, and where links and images go."""
+    tokens = PARSER.parse(comment)
+    for token in (*tokens, *(child for each in tokens for child in each.children or ())):
+        if token.type in ("html_block", "html_inline"):
+            yield "html", token.content
+        elif token.type in ("link_open", "image"):
+            yield "link", str(token.attrs.get("href", "an image"))
+        elif token.type in ("text", "text_special"):
+            yield "words", token.content
+        elif token.type in ("fence", "code_block"):
+            yield "block", token.type
+
+
+def check_source(said: str) -> None:
+    """What forges look for in the text as it is stored."""
+    assert not any(line.lstrip().startswith("/") for line in LINE_ENDS.split(said))
+    assert not re.search(r"@\w|[#!]\d", said), "a mention or a reference"
+    assert not CLOSING.search(said)
+    assert "<!--" not in said
+    bare = said.replace("\\", "").replace(BREAK, "")
+    assert not any(secret[-8:] in bare for secret in (*SECRETS, "p4ssw0rd"))
+
+
+def check_rendered(said: str, links: set[str]) -> None:
+    """What forges look for in what a reader sees."""
+    assert not any(LINE_MARKS.sub("", line, count=1).startswith("/") for line in LINE_ENDS.split(said))
+    for kind, content in read(said):
+        assert kind != "block", content
+        assert kind != "html" or OWN_HTML.fullmatch(content), content
+        assert kind != "link" or content in links, content
+        assert kind != "words" or not re.search(r"(?i)@\w|[#!&~%$^]\w|://|\bwww\.|\b[A-Z][A-Z0-9_]+-\d", content), (
+            content
         )
-        assert not re.search(r"@\w|[#!]\d|glpat-", comment)
-        for kind, content in acted_on(comment):
-            assert kind != "html" or re.fullmatch(r"(<details><summary>[^<]*</summary>|</details>)\s*", content)
-            assert kind != "href" or re.match(r"https://", content)
-    presented = title_and_description(edits[:1], text)
-    assert len(presented.title.splitlines()) == 1
-    assert len(presented.commit_message.splitlines()) == 3
+    html = "".join(content for kind, content in read(said) if kind == "html")
+    assert html.count("<details>") == html.count("</details>")
+
+
+def test_every_template_meets_hostile_text() -> None:
+    names = {each.name for each in files("bot.render").joinpath("templates").iterdir()}
+    assert names == TEMPLATES.keys(), "give a new template a case"
+
+
+@settings(max_examples=70, deadline=None)
+@given(TEXT)
+def test_no_comment_does_anything_but_talk(text: str) -> None:
+    page = {text} if re.fullmatch(r"https?://[\w.:/~%?=#-]+", text, re.ASCII) else set()
+    links = page | {compare_link(URL, A, B)}
+    for template, cases in TEMPLATES.items():
+        for said in cases(text):
+            check_source(said)
+            if template.endswith(".md.j2"):
+                check_rendered(said, links)
+    for presented in (title_and_description(edits(text)[:1], text), title_and_description(edits(text), text)):
+        assert len(LINE_ENDS.split(presented.title)) == 1
+        assert len(LINE_ENDS.split(presented.commit_message)) in {4, 5}
+        check_source(presented.title)
+
+
+@settings(max_examples=30, deadline=None)
+@given(TEXT)
+def test_a_marker_cannot_be_forged(text: str) -> None:
+    whole = sticky(promotion_report(full(text)), {"text": text}, None, NOW, b"key")
+    assert whole is not None
+    assert whole.count("<!--") == 1
+    assert (marker.read(whole, STICKY, b"key") or {})["text"] == text
 
 
 def test_titles() -> None:

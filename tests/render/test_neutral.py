@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from time import perf_counter
 
 import pytest
@@ -151,6 +152,15 @@ def test_a_sentence_keeps_its_own_code_spans() -> None:
     assert sentence("one ` only") == "one \\` only"
 
 
+@settings(max_examples=200, deadline=None)
+@given(TEXT, st.sampled_from([plain, inline, code, sentence]))
+def test_no_closing_word_stands_before_a_reference(text: str, say: Callable[[str], str]) -> None:
+    reference = r"(?:[\w./-]*[#!&]\d|\b(?:GL|GH|gh|[A-Z][A-Z0-9_]+)-\d|https?://)"
+    closing = rf"(?i)\b(?:clos|fix|resolv|implement)\w*(?::\s*|\s+)(?:issues?:?\s+)?{reference}"
+    for given_text in (text, f"Closes {text}", f"fixes: {text}", f"Implements issue {text}"):
+        assert not re.search(closing, say(given_text))
+
+
 SECRETS = [
     "glpat-abcdefghijklmnopqrst",
     "gldt-abcdefghijklmnopqrst",
@@ -210,6 +220,19 @@ def test_redacts_what_it_is_given() -> None:
 )
 def test_ordinary_text_stays_readable(text: str, expected: str) -> None:
     assert inline(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Closes GL-1", f"`Closes{BREAK} GL-1`"),
+        ("fix: https://h/g/p/-/issues/1", f"`fix{BREAK}: https://h/g/p/-/issues/1`"),
+        ("fix the cart", "`fix the cart`"),
+        ("retry svc/a/b", "`retry svc/a/b`"),
+    ],
+)
+def test_a_closing_word_in_code_is_broken_only_before_a_reference(text: str, expected: str) -> None:
+    assert code(text) == expected
 
 
 def test_an_empty_code_span_is_still_one() -> None:

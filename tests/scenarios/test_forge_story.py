@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from worlds.fake_gitlab import FakeGitLab
 from worlds.forge_world import FORGES, TOKEN, ForgeWorld, forge_world
 from worlds.line_world import broken, held, kinds
 from worlds.world import BRANCH, PROD, STAGE
@@ -143,6 +145,22 @@ def test_it_merges_when_its_ci_succeeds_and_only_then(
             world.later(minutes=5).reconcile()
             merged = world.show(1).state is MergeRequestStatus.MERGED
             assert merged is (word == "success"), kind
+
+
+def test_a_freeze_period_of_gitlab_holds_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAASBOT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("SAASBOT_TOKEN", TOKEN)
+    with forge_world("gitlab", tmp_path / "world") as world:
+        assert isinstance(world.server, FakeGitLab)
+        world.reconcile()
+        world.server.add_freeze("0 9 3 3 *", "0 12 4 3 *", "Europe/Prague")
+        world.commit()
+        world.reconcile()
+        frozen = world.later(hours=25).reconcile()
+        assert held(frozen) == {(PROD, "freeze")}
+        (entry,) = (each for each in frozen.plan.held if each.subject.endswith(PROD))
+        assert entry.until == datetime(2026, 3, 4, 11, 0, tzinfo=UTC)
+        assert kinds(world.later(hours=24, minutes=1).reconcile()) == ["open_merge_request"]
 
 
 def test_the_dashboard_says_what_is_held_and_takes_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
