@@ -28,7 +28,7 @@ from bot.model.plan import (
     SplitMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, MergeRequestState, Reason, RunStatus
+from bot.model.state import Edit, MergeRequestState, Reason, Run, RunStatus
 from bot.render import comments
 from bot.render.words import utc
 
@@ -157,8 +157,14 @@ def _runs(sheet: Sheet, edits: Iterable[Edit]) -> Iterable[comments.RunLine]:
         record = sheet.target_state(each.target)
         if record is not None and record.run is not None and record.run.sha == each.new:
             run = record.run
-            took = run.finished_at - run.started_at if run.finished_at and run.started_at else None
-            yield comments.RunLine(each.target, run.sha, run.status, run.text, run.url, took)
+            yield comments.RunLine(each.target, run.sha, run.status, run.text, run.url, _took(run))
+
+
+def _took(run: Run) -> timedelta | None:
+    """How long a run took, as far as two clocks (the server's and the pass's) agree about it."""
+    if run.started_at is None or run.finished_at is None or run.finished_at < run.started_at:
+        return None
+    return run.finished_at - run.started_at
 
 
 def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
