@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -116,11 +116,11 @@ def test_an_edit_that_was_refused_is_told_on_its_batch() -> None:
 # After the merge
 
 
-def merged(run: RunStatus | None, *notes: Any, **fields: Any) -> Plan:
+def merged(run: RunStatus | None, *notes: Any, began: datetime = NOW - timedelta(minutes=4), **fields: Any) -> Plan:
     now_at = prod(ref=B)
     request = merge_request(state=MergeRequestStatus.MERGED, notes=notes)
     kept = mr_record(request, EDIT, merged=True, **fields)
-    ran = a_run(now_at, B, run, url="https://ci.example.com/1", started_at=NOW - timedelta(minutes=4)) if run else None
+    ran = a_run(now_at, B, run, url="https://ci.example.com/1", started_at=began) if run else None
     key = f"{kept.branch}!1"
     recorded = state(record(now_at, run=ran), record(stage()), ok=(published(STAGE, B),), merge_requests={key: kept})
     seen = observed(merge_requests={1: request}, runs={ran.key: Unreachable("away")} if ran else {})
@@ -140,6 +140,12 @@ def test_the_runs_of_a_merge_are_reported_to_their_end() -> None:
     over = merged(RunStatus.SUCCEEDED, note(ended.body, "7", ME))
     assert over.record is not None
     assert not over.record.merge_requests, "told and ended: it may be forgotten"
+
+
+def test_no_duration_is_told_where_two_clocks_disagree() -> None:
+    (ended,) = comments(merged(RunStatus.SUCCEEDED, began=NOW))
+    assert "succeeded" in ended.body
+    assert "succeeded after" not in ended.body
 
 
 def test_a_merge_whose_runs_never_come_is_forgotten_after_a_week() -> None:

@@ -1,7 +1,7 @@
 """Sixty promotions while people merge into the same files at random: nothing conflicts for long, nothing is lost.
 
-`SAASBOT_STEPS` sets the number of steps (a thousand take three to eight minutes), `SAASBOT_SEED` another story. The last
-line of a run says how often the bot pushed, which is how many CI runs it caused:
+`SAASBOT_STEPS` sets the number of steps (a thousand take three to eight minutes), `SAASBOT_SEED` another story. The
+last line of a run says how often the bot pushed, which is how many CI runs it caused:
 `pytest -rP tests/scenarios/test_sixty_promotions.py`.
 """
 
