@@ -23,11 +23,19 @@ def lost_lease(error: GitError) -> bool:
     return bool(_MOVED.search(error.stderr))
 
 
+def _served(url: str) -> str:
+    """The address of a repository with the `.git` that forges redirect to where it is left out."""
+    if not url.startswith(("http://", "https://")) or url.rstrip("/").endswith(".git"):
+        return url
+    return f"{url.rstrip('/')}.git"
+
+
 class AuthorizedOrigin:
     """Fetches from and pushes to a checkout's origin, or pushes to `push_url`; moves nothing in the checkout.
 
     `authorization` gives the value of an `Authorization` header, asked for before each request; without it, or where
-    it is empty, git uses what it has. Everything raises `GitError`.
+    it is empty, git uses what it has. A server that is shown it must be at that address itself: redirects are not
+    followed. Everything raises `GitError`.
     """
 
     def __init__(self, checkout: Path, authorization: Callable[[], str] | None = None, push_url: str = "") -> None:
@@ -91,10 +99,12 @@ class AuthorizedOrigin:
             return {}
         remember(value.rpartition(" ")[2])
         pairs = []
-        for url in dict.fromkeys((self.address, without_credentials(self._push_url))):
+        for url in dict.fromkeys((_served(self.address), without_credentials(self._push_url))):
             if url.startswith(("http://", "https://")):
                 # The empty value takes away what CI systems leave in a checkout: two authorizations are refused.
                 pairs += [(f"http.{url}.extraHeader", ""), (f"http.{url}.extraHeader", f"Authorization: {value}")]
+                # After a redirect git would hand the header to whatever server that leads to.
+                pairs.append((f"http.{url}.followRedirects", "false"))
         inherited = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(inherited) if inherited.isdecimal() else 0
         env = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
@@ -110,7 +120,7 @@ class AuthorizedOrigin:
     def _source(self) -> str:
         """Where to fetch: origin by its name, with all that git knows of it, unless there are better credentials."""
         better = self._url.startswith("http") and self._authorization is not None and self._authorization()
-        return self.address if better else "origin"
+        return _served(self.address) if better else "origin"
 
     @property
     def _target(self) -> str:

@@ -63,7 +63,8 @@ def client(
     """A client that asks nothing yet; may be used by several threads.
 
     `token` is a personal, project or group access token; with `job`, or where it looks like one, a CI job's token.
-    `ca` is a file of certificates, empty for the machine's. Answers that the server lets be kept are kept in `cache`.
+    `ca` is a file of certificates, empty for the machine's. Answers that the server lets be kept are kept in `cache`,
+    unless the token is a job's, which lives no longer than that.
     """
     remember(token)
     job = job or token.startswith(_JOB_TOKEN)
@@ -74,7 +75,8 @@ def client(
         per_page=PER_PAGE,
         keep_base_url=True,  # behind a proxy the server's own links to the next page lead elsewhere
         retry_transient_errors=False,
-        session=session(ca=ca, budget=budget, conditional=cache),
+        # Answers are kept by token: what a job's own has seen, nobody could ever use again.
+        session=session(ca=ca, budget=budget, conditional=None if job else cache),
     )
 
 

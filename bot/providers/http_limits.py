@@ -142,6 +142,9 @@ class PoliteRetry(Retry):
             unsaid = asked is None and not self._may_repeat(method or "", response.status)
             if hopeless or unsaid:
                 raise urllib3.exceptions.MaxRetryError(_pool, url or "", urllib3.exceptions.ResponseError("final"))
+        silent = urllib3.exceptions.ReadTimeoutError
+        if isinstance(error, silent) and any(isinstance(each.error, silent) for each in self.history):
+            raise error  # a connection may have gone dead, but a server that is silent twice stays so for this pass
         following = super().increment(method, url, response, error, _pool, _stacktrace)
         following.asked = asked or 0.0
         return following
@@ -163,10 +166,11 @@ class PoliteRetry(Retry):
 
 
 def polite_retry(*, budget: Budget | None = None, sleep: Sleep = time.sleep) -> Retry:
-    """What to repeat, for requests' adapters and for PyGithub's `retry`.
+    """What to repeat, for requests' adapters.
 
-    GET and HEAD after a lost connection and after 500, 502, 503, 504; anything where no connection came about, and
-    after 429, or 403 and 503 with a wait of up to `LONGEST_WAIT` in their headers. Each repeat takes from the budget.
+    GET and HEAD after a lost connection, once after silence, and after 500, 502, 503, 504; anything where no connection
+    came about, and after 429, or 403 and 503 with a wait of up to `LONGEST_WAIT` in their headers. Each repeat takes
+    from the budget.
     """
     retry = PoliteRetry(
         total=ATTEMPTS - 1,

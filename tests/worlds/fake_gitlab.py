@@ -14,6 +14,7 @@ a change (`checking_reads`), lists keep the last settled values for a minute of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -29,15 +30,19 @@ from worlds.fake_gitlab_shapes import time_text
 from worlds.fake_gitlab_talking import TalkingApi
 from worlds.fake_http import Answer, Request, Route
 
+NOTE = re.compile(r'(\w+): note\(id: "gid://gitlab/Note/(\d+)"\) \{ lastEditedAt \}')
+
 TOKEN = "token-of-the-bot"  # noqa: S105 - good for nothing but the fake
 
 
 class FakeGitLab(MergingApi, TalkingApi, RepositoryApi, PipelinesApi):
     """The server. `members` are access levels (10 guest to 50 owner) by user; the bot is a maintainer if not named."""
 
+    unjudged = re.compile(r"/api/graphql")
     routes = (
         Route("GET", rf"{API}/user", "show_me"),
         Route("GET", rf"{API}/users", "list_users"),
+        Route("POST", r"/api/graphql", "graphql"),
         Route("GET", PROJECT, "show_project"),
         Route("GET", rf"{PROJECT}/members/all", "list_members"),
         Route("GET", rf"{PROJECT}/freeze_periods", "list_freeze_periods"),
@@ -130,6 +135,18 @@ class FakeGitLab(MergingApi, TalkingApi, RepositoryApi, PipelinesApi):
     def show_me(self, request: Request) -> Answer:
         """Who asks."""
         return Answer(200, self.entities.account(self.caller(request)))
+
+    def graphql(self, request: Request) -> Answer:
+        """When notes were last edited, which REST does not tell; any other query is a violation."""
+        self.caller(request)
+        query = str(request.json().get("query", ""))
+        asked = NOTE.findall(query)
+        if f"query {{ {' '.join(match[0] for match in NOTE.finditer(query))} }}" != query:
+            self.violations.append(f"POST {request.path}: not a query that GitLab or this fake knows: {query}")
+        things = (*self.main.merge_requests.values(), *self.main.issues.values())
+        edits = {str(note.id): time_text(note.edited_at) for thing in things for note in thing.notes}
+        data = {alias: {"lastEditedAt": edits[number]} if number in edits else None for alias, number in asked}
+        return Answer(200, {"data": data})
 
     def list_users(self, request: Request) -> Answer:
         """Accounts of a name."""

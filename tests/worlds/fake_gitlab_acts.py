@@ -86,6 +86,7 @@ def edit_note(state: State, project: Project, user: User, thing: Issue, note: No
     """Change a note; its quick actions are carried out, and one that is nothing else goes away."""
     text, actions = split(body)
     note.body, note.updated_at = text, state.tick()
+    note.edited_at = note.updated_at
     if not text:
         thing.notes.remove(note)
     state.touch(thing, throttled=True)

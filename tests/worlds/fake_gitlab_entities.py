@@ -59,6 +59,7 @@ class Entities(Shapes):
             "created_at": "2020-01-01T00:00:00.000Z",
             "expires_at": None,
             "membership_state": "active",
+            **project.member_facts.get(user.username, {}),
         }
 
     def project(self, project: Project, user: User) -> Json:

@@ -49,6 +49,8 @@ class Note:
     updated_at: datetime
     system: bool = False
     head: str = ""
+    edited_at: datetime | None = None
+    """When its words were last changed; reactions move `updated_at` alone."""
     awards: list[Award] = field(default_factory=list)
 
 
@@ -182,6 +184,8 @@ class Project:
     default_branch: str
     created_at: datetime
     members: dict[str, int] = field(default_factory=dict)
+    member_facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What else is told of a member (`expires_at`, `membership_state`), by name."""
     heads: dict[str, str] = field(default_factory=dict)
     merge_requests: dict[int, MergeRequest] = field(default_factory=dict)
     issues: dict[int, Issue] = field(default_factory=dict)

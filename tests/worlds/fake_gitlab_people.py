@@ -16,10 +16,10 @@ from worlds.fake_gitlab_acts import (
 )
 from worlds.fake_gitlab_ci import Pipelines, PipelinesApi
 from worlds.fake_gitlab_git import Repository
+from worlds.fake_gitlab_model import Award, Project
 from worlds.fake_gitlab_model import Issue as StoredIssue
 from worlds.fake_gitlab_model import MergeRequest as StoredMergeRequest
 from worlds.fake_gitlab_model import Note as StoredNote
-from worlds.fake_gitlab_model import Project
 from worlds.fake_gitlab_state import State
 
 from bot.model.observed import CiStatus, Issue, MergeRequest, MergeRequestStatus, Note
@@ -106,6 +106,16 @@ class GitLabPeople:
                 return Refused(f"merge request {iid} has no note {note_id}")
             edit_note(self.state, self.project, self.state.user(user), found, note, text)
             return self._note(note)
+
+    def react_as(self, user: str, iid: int, note_id: str, name: str = "thumbsup") -> None:
+        """Put an emoji on a comment, which moves the comment's `updated_at`."""
+        with self.server.lock:
+            found = self._found(iid)
+            note = next(each for each in found.notes if str(each.id) == note_id) if found else None
+            assert note is not None, note_id
+            award = Award(self.state.new_id("award"), name, self.state.user(user), self.state.tick())
+            note.awards.append(award)
+            note.updated_at = award.created_at
 
     def dashboard(self) -> Issue | None:
         """The bot's newest open issue."""
@@ -220,7 +230,7 @@ class GitLabPeople:
             found.iid,
             found.title,
             MergeRequestStatus(found.state),
-            found.source,
+            found.source if found.fork is None else f"{self.project.id + 1000}:{found.source}",
             found.target,
             found.sha,
             found.author.username,
@@ -246,5 +256,5 @@ class GitLabPeople:
             note.system,
             author.bot or author.username == self.bot,
             note.head,
-            note.updated_at > note.created_at,
+            note.edited_at is not None,
         )

@@ -101,6 +101,7 @@ class TalkingApi(GitLabGround):
             raise Refusal(404, {"message": text})
         award = Award(self.state.new_id("award"), name, user, self.state.tick())
         note.awards.append(award)
+        note.updated_at = award.created_at  # AwardEmoji#expire_cache bumps what it is on
         return Answer(201, self.entities.award(note, award))
 
     def take_award(self, request: Request) -> Answer:
@@ -113,6 +114,7 @@ class TalkingApi(GitLabGround):
         if award.user is not user:
             raise Refusal(401, {"message": "401 Unauthorized"})
         note.awards.remove(award)
+        note.updated_at = self.state.tick()
         return Answer(204)
 
     def list_issues(self, request: Request) -> Answer:

@@ -18,6 +18,7 @@ from bot.model.state import Thread
 from bot.ports import Cache, Refused
 from bot.providers.config_repo import GitConfig
 from bot.providers.forge import gitlab_wire as wire
+from bot.providers.forge.gitlab_ci import on_its_way
 from bot.providers.forge.gitlab_comments import GitLabComments
 from bot.providers.forge.gitlab_place import Place
 from bot.providers.forge.gitlab_push import commit_fields, committers
@@ -73,7 +74,8 @@ class GitLabForge(GitLabReader):
     def push(self, commit: Commit) -> str | Refused:
         """Put the commit on its branch if that is at `expected_head`; return the head that the branch has now.
 
-        Built by GitLab in one request, or by git where it must be signed or a person's commits follow it.
+        Built by GitLab in one request, or by git where it must be signed or a person's commits follow it. Git has a
+        lease; GitLab has one for new branches only, and else replaces what comes between the look and that request.
         """
         present = self.branch_head(commit.branch)
         if present and self.heads.content_is(present, commit):
@@ -83,6 +85,9 @@ class GitLabForge(GitLabReader):
         if self._sign or commit.keep:
             return self.heads.push(commit)
         fields = commit_fields(commit, self._bot, self.heads.modes(commit.parent, commit.files))
+        # All that is slow lies behind: GitLab knows no lease, so that the look must be as young as can be.
+        if commit.expected_head and self.branch_head(commit.branch) != commit.expected_head:
+            return Refused(f"somebody else moved {commit.branch}")
         what = f"{commit.branch} was not pushed"
         answer = self.place.try_to(f"push {commit.branch}", lambda: self.place.post("repository/commits", fields), what)
         if isinstance(answer, Refused):
@@ -117,16 +122,16 @@ class GitLabForge(GitLabReader):
         return found if there else None
 
     def update(self, iid: int, title: str, description: str) -> Refused | None:
-        """Set title and description; nothing is sent where they are so already. A draft stays one."""
-        seen = self.seen.get(iid) or self.detail(iid)
+        """Set title and description, as far as they differ from what is there now. A draft stays one."""
+        seen = self.detail(iid)
         if seen is None:
             return _no_such(iid)
         if seen.draft and not title.startswith(DRAFT):
             title = DRAFT + title
-        if (seen.title, seen.description or "") == (title, description):
-            return None
-        fields = {"title": title, "description": description}
-        return self._change(iid, fields, f"!{iid} was not updated")
+        present = {"title": seen.title, "description": seen.description or ""}
+        wished = {"title": title, "description": description}
+        fields = {name: value for name, value in wished.items() if value != present[name]}
+        return self._change(iid, fields, f"!{iid} was not updated") if fields else None
 
     def close(self, iid: int, branch: str, comment: str) -> Refused | None:
         """Say why, close, and delete the branch (unless another open merge request has it)."""
@@ -142,10 +147,17 @@ class GitLabForge(GitLabReader):
         if branch != found.source_branch or found.forked:
             return None
         others = self.listed(state="opened", source_branch=branch)
-        return None if any(each.iid != iid for each in others) else self._delete(branch)
+        return None if any(each.iid != iid and not each.forked for each in others) else self._delete(branch)
 
     def merge(self, iid: int, head: str, *, when_green: bool = False) -> MergeRequest | Refused:
-        """Merge if the head still is `head`, and delete the branch; with `when_green`, as soon as its CI succeeds."""
+        """Merge if the head still is `head`, and delete the branch; with `when_green`, as soon as its CI succeeds.
+
+        Without a pipeline of that head GitLab would have nothing to wait for and merge at once: one whose CI is still
+        to begin is left, and answered, as it is.
+        """
+        before = self._before_its_ci(iid, head) if when_green else None
+        if before is not None:
+            return before
         answer = self._merge(iid, head, when_green=when_green)
         if not isinstance(answer, Refused):
             return self._view(answer)
@@ -163,6 +175,20 @@ class GitLabForge(GitLabReader):
         if when_green and found.ci in (CiStatus.NONE, CiStatus.SUCCESS) and not found.has_conflicts:
             answer = self._merge(iid, head, when_green=False)  # there was nothing to wait for
         return self._view(answer) if not isinstance(answer, Refused) else self._why_not(iid, answer)
+
+    def _before_its_ci(self, iid: int, head: str) -> MergeRequest | Refused | None:
+        """The answer to a merge by CI at a head whose CI has not begun, or ended badly; None where GitLab is asked."""
+        found = self.merge_request(iid)
+        if found is None or found.state is not MergeRequestStatus.OPENED or found.head_sha != head:
+            return None
+        if found.ci is CiStatus.FAILED:
+            return Refused(f"merge request {iid} was not merged: its CI has not succeeded")
+        waits = found.ci in (CiStatus.RUNNING, CiStatus.WAITING)
+        return found if found.auto_merge or (waits and not self._is_awaited(iid, head)) else None
+
+    def _is_awaited(self, iid: int, head: str) -> bool:
+        """Whether a pipeline of the head is on its way, by the last look."""
+        return on_its_way(self.at_head(self.seen[iid], head), head)
 
     def _merge(self, iid: int, head: str, *, when_green: bool) -> Any | Refused:
         # GitLab before 17.11 knows only the second name, and would merge at once if it were given the first alone.
@@ -238,9 +264,7 @@ class GitLabForge(GitLabReader):
         with self.place.asking("the merge request that was written"):
             found = wire.read(wire.MergeRequestWire, answer)
         self.seen[found.iid] = found
-        facts = wire.Facts(
-            found.sha or "", bool(found.has_conflicts), wire.ci_status(found, found.sha or "", self._now())
-        )
+        facts = wire.Facts(found.sha or "", bool(found.has_conflicts), self._ci(found, found.sha or ""))
         return wire.merge_request(found, facts)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from gitlab.exceptions import GitlabError
@@ -17,16 +18,17 @@ from gitlab.exceptions import GitlabError
 from bot.core.batches import PREFIX
 from bot.errors import ServerUnreachable
 from bot.model.desired import Freeze
-from bot.model.observed import BranchDiff, Issue, MergeRequest, Role, Unreachable
+from bot.model.observed import BranchDiff, CiStatus, Issue, MergeRequest, Role, Unreachable
 from bot.model.state import Thread
 from bot.ports import Cache, ConfigTree
 from bot.providers.config_repo import GitConfig
 from bot.providers.forge import gitlab_wire as wire
+from bot.providers.forge.gitlab_ci import ci_status, of_merge
 from bot.providers.forge.gitlab_freezes import freeze
 from bot.providers.forge.gitlab_place import Place
 from bot.providers.forge.gitlab_talk import Said, Talk, Talks
 from bot.providers.git_merge_requests import CheckoutHeads
-from bot.providers.gitlab_api import missing
+from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND, UNAUTHORIZED, missing
 
 CHECKS = (0.05, 0.4, 1.2)
 """Seconds before each time that a merge status which GitLab still works out is asked for again."""
@@ -47,6 +49,7 @@ class GitLabReader:
         self.seen: dict[int, wire.MergeRequestWire] = {}
         """The last detail read of each merge request."""
         self.talks = Talks(place, cache, now, self.me)
+        self._cache = cache
         self._now = now
         self._config = config
         self._me = ""
@@ -54,22 +57,36 @@ class GitLabReader:
         self._lock = threading.Lock()
 
     def me(self) -> str:
-        """The bot's own user name: as the settings say, else asked for once."""
-        if self.place.user:
-            return self.place.user
+        """The bot's own user name as GitLab spells it: who the settings name, else whose token it is."""
         with self._lock:
             if not self._me:
                 with self.place.asking("the user of the token"):
-                    self._me = wire.read(wire.User, self.place.api.http_get("/user")).username
+                    self._me = self._spelled() if self.place.user else self._asked()
             return self._me
 
+    def _asked(self) -> str:
+        return wire.read(wire.User, self.place.api.http_get("/user")).username
+
+    def _spelled(self) -> str:
+        """The name of the settings with GitLab's capitals: names are the same in any, and compared everywhere."""
+        said = self.place.user
+        if self.place.api.job_token:  # it may not ask about users
+            return said
+        try:
+            found = wire.users(self.place.api.http_get("/users", {"username": said}))
+        except GitlabError as error:
+            if error.response_code in (UNAUTHORIZED, FORBIDDEN, NOT_FOUND):
+                return said
+            raise
+        return next((name for name in found if name.casefold() == said.casefold()), said)
+
     def knows_me(self) -> bool:
-        """Whether the bot has a branch here, or ever opened a merge request."""
+        """Whether the bot has a branch here, or ever opened a merge request for one; its user may do other things."""
         if self.branches(PREFIX):
             return True
         with self.place.asking("merge requests of the bot"):
-            mine = self.place.pages("merge_requests", 1, author_username=self.me(), state="all")
-            return next(mine, None) is not None
+            listed = self.place.pages("merge_requests", author_username=self.me(), state="all")
+            return any(_own(wire.read(wire.MergeRequestWire, each)) for each in listed)
 
     def open_merge_requests(self) -> Sequence[MergeRequest]:
         """All open merge requests into the config branch: the bot's in detail, people's as listed."""
@@ -129,7 +146,7 @@ class GitLabReader:
         """The user's role in the project, inherited ones included, read live; a blocked user has none."""
         with self.place.asking(f"role of {user}"):
             found = [wire.read(wire.MemberWire, each) for each in self.place.pages("members/all", query=user)]
-        return wire.role(found, user)
+        return wire.role(found, user, self._now().date())
 
     def freezes(self) -> Sequence[Freeze]:
         """The project's Freeze Periods."""
@@ -197,7 +214,7 @@ class GitLabReader:
         facts = wire.Facts(
             head=head,
             has_conflicts=self._conflicts(found, head),
-            ci=wire.ci_status(found, head, self._now()),
+            ci=self._ci(found, head),
             approved_by=talk.approved_by,
             notes=talk.notes,
         )
@@ -216,12 +233,44 @@ class GitLabReader:
             )
             return self.talks.on(said, fresh=fresh)
 
+    def _ci(self, found: wire.MergeRequestWire, head: str) -> CiStatus:
+        """The state of the CI at a head."""
+        return ci_status(self.at_head(found, head), head, self._now())
+
+    def at_head(self, found: wire.MergeRequestWire, head: str) -> wire.MergeRequestWire:
+        """The merge request with the head as its pipeline's commit, where that is a merge of this very head."""
+        pipeline = found.head_pipeline
+        if pipeline is None or not pipeline.sha or pipeline.sha == head or not of_merge(pipeline):
+            return found
+        merged = found.opened and head in self._parents(pipeline.sha)
+        return replace(found, head_pipeline=replace(pipeline, sha=head)) if merged else found
+
+    def _parents(self, sha: str) -> Sequence[str]:
+        """The parents of a commit, asked for once and for all; none of one that GitLab has no more."""
+        name = f"gitlab parents {self.place.api.url} {self.place.path} {sha}"
+        kept = self._cache.get(name)
+        if kept is not None:
+            return kept.decode("utf-8", "replace").split()
+        with self.place.asking(f"commit {sha[:12]}"):
+            try:
+                found = wire.read(wire.CommitWire, self.place.get(f"repository/commits/{sha}")).parent_ids or ()
+            except GitlabError as error:
+                if missing(error):
+                    return ()
+                raise
+        self._cache.put(name, " ".join(found).encode())
+        return found
+
     def _conflicts(self, found: wire.MergeRequestWire, head: str) -> bool:
-        """Whether it conflicts: as GitLab says, or as git finds where GitLab has not come to it yet."""
+        """Whether it conflicts: as GitLab says, or as git finds where GitLab has not come to it yet.
+
+        One of the bot's that GitLab wants rebased conflicts as well: it is rebuilt, or never merged.
+        """
         if not found.opened or not head:
             return False
         if _knows(found, head):
-            return bool(found.has_conflicts) or found.detailed_merge_status == "conflict"
+            stuck = _own(found) and found.detailed_merge_status in wire.REBUILT
+            return bool(found.has_conflicts) or stuck
         try:
             return self.heads.conflicts(found.iid, head, self._base())
         except ServerUnreachable:  # git may be cut off where the API is not; a conflict shows in the next pass

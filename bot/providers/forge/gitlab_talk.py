@@ -7,25 +7,42 @@ the same minute leaves no trace there: like git's index, what was read soon afte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
+from gitlab.exceptions import GitlabError
 
 from bot.model.observed import Note
 from bot.model.state import Thread
 from bot.ports import Cache
 from bot.providers.forge.gitlab_place import Place
-from bot.providers.forge.gitlab_wire import ApprovalsWire, NoteWire, VersionWire, key_of, note, read
+from bot.providers.forge.gitlab_wire import (
+    ApprovalsWire,
+    EditsWire,
+    EditWire,
+    NoteWire,
+    VersionWire,
+    key_of,
+    note,
+    read,
+)
+from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND, ORDINARY, UNAUTHORIZED
 
 RACY = timedelta(minutes=5)
 """What was read this long after the last change has seen all of it; the clocks may differ by as much less a minute."""
 
+NO_GRAPHQL = ORDINARY | {NOT_FOUND, FORBIDDEN, UNAUTHORIZED}
+"""Statuses with which a server or a token has no GraphQL for the bot."""
+
 PATHS = {Thread.MERGE_REQUEST: "merge_requests", Thread.DASHBOARD: "issues"}
 """Where the API keeps what a note may stand on."""
 
-_FORMAT = 1
+AT_ONCE = 50
+"""Notes that one GraphQL query asks about."""
+
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,11 @@ class Talk:
     notes: tuple[Note, ...] = ()
     approved_by: tuple[str, ...] = ()
     head: str = ""
+
+
+def _by(wire: NoteWire, me: str) -> bool:
+    """Whether a note is this user's."""
+    return wire.author is not None and wire.author.username == me
 
 
 class Talks:
@@ -93,14 +115,39 @@ class Talks:
         me = self._me()
         by_people = any(not (each.bot or each.system) for each in (note(wire, me) for wire in wires))
         versions = self._versions(said.iid) if by_people and said.thread is Thread.MERGE_REQUEST else ()
+        never_edited = self._never_edited([each for each in wires if each.changed and not _by(each, me)])
         newest = max(versions, key=lambda each: str(each.created_at or ""), default=None)
         return Talk(
             key=said.key,
             read_at=at,
-            notes=tuple(note(wire, me, versions) for wire in wires),
+            notes=tuple(note(wire, me, versions, never_edited) for wire in wires),
             approved_by=self._approvals(said.iid) if said.approvals else (),
             head=(newest.head_commit_sha or "") if newest is not None else "",
         )
+
+    def _never_edited(self, changed: Sequence[NoteWire]) -> frozenset[int]:
+        """Those of these notes whose words nobody has changed.
+
+        A reaction, and the end of a discussion, move a note's `updated_at` too, and only GraphQL tells an edit from
+        them. Where it may not be asked, whatever changed counts as edited.
+        """
+        found: set[int] = set()
+        for start in range(0, len(changed), AT_ONCE):
+            numbers = [each.id for each in changed[start : start + AT_ONCE]]
+            try:
+                edits = self._edits(numbers)
+            except GitlabError as error:
+                if error.response_code in NO_GRAPHQL:
+                    break
+                raise
+            found.update(number for number in numbers if (one := edits.get(f"n{number}")) and one.never)
+        return frozenset(found)
+
+    def _edits(self, numbers: Sequence[int]) -> Mapping[str, EditWire | None]:
+        words = " ".join(f'n{each}: note(id: "gid://gitlab/Note/{each}") {{ lastEditedAt }}' for each in numbers)
+        api = self._place.api
+        answer = api.http_post(f"{api.url}/api/graphql", post_data={"query": f"query {{ {words} }}"})
+        return read(EditsWire, answer).data or {}
 
     def _versions(self, iid: int) -> tuple[VersionWire, ...]:
         return tuple(read(VersionWire, each) for each in self._place.pages(f"merge_requests/{iid}/versions"))

@@ -6,9 +6,9 @@ A field that is missing or null has the meaning of its default here. Source: htt
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,32 +16,22 @@ import msgspec
 from bot.model.observed import CiStatus, MergeRequest, MergeRequestStatus, Note, Role
 
 EDIT = timedelta(seconds=2)
-"""A note that changed later than this after it was written was edited; saving it takes a moment itself."""
-
-PATIENCE = timedelta(minutes=10)
-"""How long a pipeline for a new head is waited for; some branches never get one."""
+"""A note that changed later than this after it was written may be edited; saving it takes a moment itself."""
 
 CHECKING = frozenset({"checking", "unchecked", "preparing"})
 """Values of `detailed_merge_status` that mean: ask again."""
 
-WAITS_FOR_CI = CHECKING | {"ci_still_running", "ci_must_pass"}
-"""Values of `detailed_merge_status` under which "no pipeline" only means "none yet"."""
-
-_CI = {
-    "success": CiStatus.SUCCESS,
-    "failed": CiStatus.FAILED,
-    "canceled": CiStatus.FAILED,
-    "canceling": CiStatus.FAILED,
-    "skipped": CiStatus.NONE,
-}
-"""A pipeline's status in our words; every other is still on its way, one that waits for a manual job included."""
+REBUILT = frozenset({"conflict", "need_rebase"})
+"""Values of `detailed_merge_status` that only a new commit on the base takes away."""
 
 _STATES = {"merged": MergeRequestStatus.MERGED, "closed": MergeRequestStatus.CLOSED}
 
-_MERGED_RESULT = re.compile(r"refs/merge-requests/\d+/(?:merge|train)")
 _BOT = re.compile(
-    r"(?:project|group)_\d+_bot\w*|service_account\w*|ghost\d*|[\w.-]*-bot|GitLabDuo|duo-\S+", re.IGNORECASE
+    r"(?:project|group)_\d+_bot(?:\d+|_[0-9a-f]+)?|service_account_(?:\w+_)?[0-9a-f]{8,}"
+    r"|ghost|GitLabDuo|(?:alert|support|migration|automation|security|GitLab-Security|GitLab-Admin)-bot",
+    re.IGNORECASE,
 )
+"""Names that GitLab itself gives: who else is called something with `bot` may be a person."""
 
 _OWNER, _DEVELOPER, _GUEST = 40, 30, 10
 
@@ -94,6 +84,7 @@ class MergeRequestWire:
     has_conflicts: bool | None = None
     detailed_merge_status: str | None = None
     merge_when_pipeline_succeeds: bool | None = None
+    merge_user: User | None = None
     closed_by: User | None = None
     web_url: str | None = None
     updated_at: datetime | None = None
@@ -110,6 +101,16 @@ class MergeRequestWire:
         """Whether its branch is in another project."""
         return self.source_project_id != self.target_project_id
 
+    @property
+    def branch(self) -> str:
+        """The source branch; one of another project has that project's number before it, and is no branch here."""
+        return f"{self.source_project_id or 'gone'}:{self.source_branch}" if self.forked else self.source_branch
+
+    @property
+    def auto_merge(self) -> bool:
+        """Whether it is set to merge by itself."""
+        return bool(self.merge_when_pipeline_succeeds)
+
 
 @dataclass(frozen=True, slots=True)
 class NoteWire:
@@ -121,6 +122,28 @@ class NoteWire:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     system: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything about it changed after it was written, be it only the reactions to it."""
+        return bool(self.created_at and self.updated_at and self.updated_at - self.created_at >= EDIT)
+
+
+class EditWire(msgspec.Struct, frozen=True):
+    """When a note's words were last changed, as GraphQL tells it."""
+
+    last_edited_at: datetime | msgspec.UnsetType | None = msgspec.field(default=msgspec.UNSET, name="lastEditedAt")
+
+    @property
+    def never(self) -> bool:
+        """Whether it says that they never were."""
+        return self.last_edited_at is None
+
+
+class EditsWire(msgspec.Struct, frozen=True):
+    """GraphQL's answer about several notes, by the names that the query gave them."""
+
+    data: Mapping[str, EditWire | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +179,7 @@ class CommitWire:
     """A commit."""
 
     id: str
+    parent_ids: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +197,13 @@ class MemberWire:
     username: str
     access_level: int
     state: str = "active"
+    membership_state: str | None = None
+    expires_at: date | None = None
+
+    def holds(self, today: date) -> bool:
+        """Whether the membership counts: GitLab leaves what has run out in place until a nightly job."""
+        waits = self.membership_state not in (None, "active")
+        return self.state == "active" and not waits and (self.expires_at is None or self.expires_at > today)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +253,18 @@ def read(kind: type[Wire], data: Any) -> Wire:
     return msgspec.convert(data, kind)
 
 
+def users(data: Any) -> Sequence[str]:
+    """The names in a list of users."""
+    return [each.username for each in read(list[User], data)]
+
+
 def merge_request(wire: MergeRequestWire, facts: Facts) -> MergeRequest:
     """The model's merge request."""
     return MergeRequest(
         iid=wire.iid,
         title=wire.title,
         state=_STATES.get(wire.state, MergeRequestStatus.OPENED),
-        source_branch=wire.source_branch,
+        source_branch=wire.branch,
         target_branch=wire.target_branch,
         head_sha=facts.head,
         author=_name(wire.author),
@@ -238,33 +274,18 @@ def merge_request(wire: MergeRequestWire, facts: Facts) -> MergeRequest:
         has_conflicts=facts.has_conflicts,
         ci=facts.ci,
         approved_by=facts.approved_by,
-        auto_merge=bool(wire.merge_when_pipeline_succeeds) or wire.state == "locked",
+        auto_merge=wire.auto_merge or wire.state == "locked",
+        auto_merge_by=_name(wire.merge_user) if wire.auto_merge else "",
         closed_by=_name(wire.closed_by) if wire.state == "closed" else "",
         url=wire.web_url or "",
         notes=facts.notes,
     )
 
 
-def ci_status(wire: MergeRequestWire, head: str, now: datetime) -> CiStatus:
-    """The state of the CI at `head`.
-
-    GitLab makes pipelines after a push, in its own time: one for an older head, or none while the server is still
-    thinking, is not green. A head that has waited long and may be merged is taken as one that gets no pipeline.
-    """
-    pipeline = wire.head_pipeline
-    if pipeline is None:
-        waits = wire.detailed_merge_status in WAITS_FOR_CI or wire.sha != head
-        return CiStatus.RUNNING if waits else CiStatus.NONE
-    if pipeline.sha != head and not _MERGED_RESULT.fullmatch(pipeline.ref or ""):
-        waited = wire.updated_at is not None and now - wire.updated_at > PATIENCE
-        return CiStatus.NONE if waited and wire.detailed_merge_status == "mergeable" else CiStatus.RUNNING
-    if wire.detailed_merge_status in CHECKING | {"ci_still_running"}:
-        return CiStatus.RUNNING
-    return _CI.get(pipeline.status, CiStatus.RUNNING)
-
-
-def note(wire: NoteWire, me: str, versions: Sequence[VersionWire] = ()) -> Note:
-    """The model's note; `versions` tell which head it was written at."""
+def note(
+    wire: NoteWire, me: str, versions: Sequence[VersionWire] = (), never_edited: Collection[int] = frozenset()
+) -> Note:
+    """The model's note; `versions` tell which head it was written at, `never_edited` whose words are as they were."""
     author = _name(wire.author)
     return Note(
         id=str(wire.id),
@@ -274,7 +295,7 @@ def note(wire: NoteWire, me: str, versions: Sequence[VersionWire] = ()) -> Note:
         system=wire.system,
         bot=author == me or by_program(author),
         head=head_at(versions, wire.created_at),
-        edited=bool(wire.created_at and wire.updated_at and wire.updated_at - wire.created_at >= EDIT),
+        edited=wire.changed and wire.id not in never_edited,
     )
 
 
@@ -289,9 +310,9 @@ def by_program(user: str) -> bool:
     return bool(_BOT.fullmatch(user))
 
 
-def role(members: Sequence[MemberWire], user: str) -> Role:
-    """The highest role of a user among these members; a blocked one has none."""
-    mine = [each for each in members if each.username.casefold() == user.casefold() and each.state == "active"]
+def role(members: Sequence[MemberWire], user: str, today: date) -> Role:
+    """The highest role of a user among these members; who is blocked, awaits approval or has run out has none."""
+    mine = [each for each in members if each.username.casefold() == user.casefold() and each.holds(today)]
     level = max((each.access_level for each in mine), default=0)
     if level >= _OWNER:
         return Role.OWNER

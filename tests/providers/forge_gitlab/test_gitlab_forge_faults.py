@@ -12,6 +12,7 @@ import pytest
 import requests
 from gitlab.exceptions import GitlabError
 from worlds.fake_http import Answer, Fault
+from worlds.git_world import run_git
 from worlds.gitlab_forge_world import API, OWN, TOKEN, gitlab_world, granted, refused, status
 
 from bot.errors import ServerUnreachable
@@ -267,10 +268,12 @@ def test_git_shows_the_token_to_the_forges_own_host_only(tmp_path: Path) -> None
         world.server.git_login = True
         forge = world.forge()
         opened = world.opened(forge)
-        world.server.git_login = True
-        with pytest.raises(ServerUnreachable):  # the base is fetched as git is configured here: without a login
-            forge.diff(opened)
-        assert forge.heads.diff(1, opened.head_sha, world.base).changes[0].path == "app.yml"
+        assert forge.diff(opened).changes[0].path == "app.yml"
+        elsewhere = world.server.clone_url.replace("127.0.0.1", "localhost")
+        run_git(world.checkout, "remote", "set-url", "origin", elsewhere)
+        stranger = world.forge()
+        with pytest.raises(ServerUnreachable):
+            stranger.diff(opened)
 
 
 def test_what_gitlab_says_in_one_line() -> None:

@@ -16,6 +16,7 @@ from bot.model.desired import Between
 from bot.model.observed import BranchDiff, Change, CiStatus, MergeRequest, MergeRequestStatus, Role, Unreachable
 from bot.ports import Forge
 from bot.providers.forge.gitlab import GitLabForge
+from bot.providers.forge.gitlab_ci import ci_status
 from bot.providers.forge.gitlab_wire import (
     Facts,
     MergeRequestWire,
@@ -24,7 +25,6 @@ from bot.providers.forge.gitlab_wire import (
     User,
     VersionWire,
     by_program,
-    ci_status,
     head_at,
     merge_request,
     note,
@@ -183,6 +183,7 @@ def test_the_ci_of_the_head(tmp_path: Path, word: CiStatus, ref: str) -> None:
     with gitlab_world(tmp_path) as world:
         forge = world.forge()
         world.opened(forge)
+        world.later(3)
         assert first(forge).ci is CiStatus.NONE
         world.people.set_ci(1, word, ref=ref)
         assert first(forge).ci is word
@@ -207,13 +208,15 @@ def test_the_ci_of_an_older_head_says_nothing(tmp_path: Path) -> None:
         ("checking", None, CiStatus.RUNNING),
         ("unchecked", None, CiStatus.RUNNING),
         ("ci_still_running", None, CiStatus.RUNNING),
-        ("ci_must_pass", None, CiStatus.RUNNING),
+        ("ci_must_pass", None, CiStatus.WAITING),
         ("mergeable", "success", CiStatus.SUCCESS),
         ("checking", "success", CiStatus.RUNNING),
         ("ci_must_pass", "failed", CiStatus.FAILED),
         ("ci_must_pass", "canceled", CiStatus.FAILED),
         ("mergeable", "skipped", CiStatus.NONE),
-        ("ci_must_pass", "manual", CiStatus.RUNNING),
+        ("ci_must_pass", "skipped", CiStatus.WAITING),
+        ("ci_must_pass", "manual", CiStatus.WAITING),
+        ("mergeable", "scheduled", CiStatus.WAITING),
         ("ci_still_running", "waiting_for_resource", CiStatus.RUNNING),
     ],
 )
@@ -372,9 +375,30 @@ def test_commands_in_the_dashboards_comments_are_read(tmp_path: Path) -> None:
 
 
 def test_names_of_programs() -> None:
-    programs = ("project_7_bot_1a2b", "group_12_bot", "service_account_group_3_x", "ghost", "ghost1", "renovate-bot")
+    programs = (
+        "project_7_bot_1a2b",
+        "project_7_bot2",
+        "group_12_bot",
+        "service_account_group_3_0123456789abcdef",
+        "service_account_0123456789abcdef",
+        "ghost",
+        "support-bot",
+    )
     assert [by_program(name) for name in programs] == [True] * len(programs)
-    assert [by_program(name) for name in ("alice", "botond", "project_manager", "ghostwriter")] == [False] * 4
+
+
+def test_people_whose_names_sound_like_programs_are_heard() -> None:
+    people = (
+        "alice",
+        "botond",
+        "project_manager",
+        "ghostwriter",
+        "ghost7",
+        "jean-bot",
+        "duo-lipa",
+        "service_account_x",
+    )
+    assert [by_program(name) for name in people] == [False] * len(people)
 
 
 def test_a_note_that_changed_within_two_seconds_was_only_saved() -> None:

@@ -84,6 +84,7 @@ def test_git_logs_in_with_the_token(tmp_path: Path) -> None:
         (PROJECT, {}, "there is no token for GitLab in $SAASBOT_TOKEN or $GITLAB_TOKEN"),
         ({**PROJECT, "token": {"env": "MINE"}}, {"GITLAB_TOKEN": "word"}, "there is no token for GitLab in $MINE"),
         ({**PROJECT, "token": {"file": "none"}}, {}, "there is no token for GitLab in the file none"),
+        ({**PROJECT, "ca": "none.pem"}, {"GITLAB_TOKEN": "word"}, "forge.ca: there is no file none.pem"),
         ({**PROJECT, "url": "gitlab.example.com"}, {"GITLAB_TOKEN": "word"}, "is not the address of a server"),
     ],
 )
@@ -94,10 +95,23 @@ def test_what_cannot_work(tmp_path: Path, options: dict[str, Any], environ: dict
     assert caught.value.hint
 
 
-def test_a_bot_that_is_named_is_not_asked_for(tmp_path: Path) -> None:
+def test_a_bot_that_is_named_is_spelled_as_gitlab_does(tmp_path: Path) -> None:
+    """Its name is the same in any capitals, but it knows its own notes by it."""
     with gitlab_world(tmp_path) as world:
-        assert world.forge(user="deployer").me() == "deployer"
-        assert world.server.requests == []
+        forge = world.forge(user="SaasBot")
+        assert [forge.me() for _ in range(2)] == ["saasbot"] * 2
+        assert world.forge(user="Nobody").me() == "Nobody"
+        assert [each.path for each in world.server.requests] == ["/api/v4/users"] * 2
+
+
+def test_a_name_that_may_not_be_asked_for_is_believed(tmp_path: Path) -> None:
+    with gitlab_world(tmp_path) as world:
+        assert world.forge(user="SaasBot", token="expired").me() == "SaasBot"  # noqa: S106 - opens nothing
+        assert len(world.server.requests) == 1
+        environ = {"CI_JOB_TOKEN": "word-of-job"}
+        options = {**PROJECT, "url": world.server.url, "token": {"env": "CI_JOB_TOKEN"}, "user": "SaasBot"}
+        assert made(tmp_path, options, environ).me() == "SaasBot"
+        assert len(world.server.requests) == 1
 
 
 def test_who_is_asked_for_once(tmp_path: Path) -> None:
@@ -113,6 +127,9 @@ def test_who_is_asked_for_once(tmp_path: Path) -> None:
         ("https://gitlab.example.com/acme/config.git", True),
         ("https://someone:word@gitlab.example.com/acme/config.git", True),
         ("https://gitlab.example.com:8443/acme/config.git", False),
+        ("https://gitlab.example.com:443/acme/config.git", True),
+        ("http://gitlab.example.com/acme/config.git", False),
+        ("https://gitlab.example.com:port/acme/config.git", False),
         ("https://elsewhere.example.com/acme/config.git", False),
         ("http://gitlab.example.com.evil.example/acme/config.git", False),
         ("git@gitlab.example.com:acme/config.git", False),

@@ -303,6 +303,7 @@ def test_with_nothing_to_wait_for_it_is_merged_at_once(tmp_path: Path, word: CiS
         forge = world.forge()
         head = world.opened(forge).head_sha
         world.people.set_ci(1, word)
+        world.later(3)
         assert granted(forge.merge(1, head, when_green=True)).state is MergeRequestStatus.MERGED
 
 
@@ -311,6 +312,7 @@ def test_a_server_that_will_not_wait_for_nothing_merges_at_once(tmp_path: Path) 
     with gitlab_world(tmp_path) as world:
         forge = world.forge()
         head = world.opened(forge).head_sha
+        world.later(3)
         world.breaks("PUT", "merge_requests/1/merge", status(405, "405 Method Not Allowed"))
         assert granted(forge.merge(1, head, when_green=True)).state is MergeRequestStatus.MERGED
         merges = [each.status for each in world.writes() if each.path.endswith("/merge")]

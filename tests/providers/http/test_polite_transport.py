@@ -233,10 +233,17 @@ def test_there_is_always_a_time_out(waits: list[float]) -> None:
             client.post(server.url)
         assert server.done == ["POST"]
         assert cause(caught.value) == "no answer within 0.2 s"
-        with pytest.raises(requests.ConnectionError) as again:
+        with pytest.raises(requests.Timeout) as again:
             client.get(server.url)
         assert cause(again.value) == "no answer within 0.2 s"
-        assert len(server.seen) == 1 + http.ATTEMPTS
+        assert len(server.seen) == 1 + 2, "a dead connection is worth a second try, a silent server no third"
+
+
+def test_silence_among_other_troubles_is_repeated_once(waits: list[float]) -> None:
+    client = session(timeout=(10, 0.2), sleep=waits.append)
+    troubles = (Answer(503), Answer(delay=1.0), Answer(lost=True), Answer(body=b"done"))
+    with Server(*troubles) as server:
+        assert client.get(server.url).content == b"done"
 
 
 def test_a_read_whose_answer_breaks_off_is_sent_once_more(client: requests.Session) -> None:
