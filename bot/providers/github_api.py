@@ -38,7 +38,8 @@ LONGEST = 300
 _ABSENT = frozenset({requests.codes.not_found, requests.codes.gone})
 _ADVICE = {
     401: "check the token: it is missing, wrong or expired",
-    403: "check the token's permissions",
+    403: "check the token's permissions: contents, pull requests, issues (and actions, for workflows) to write, "
+    "checks and commit statuses to read",
     404: "check the address and the project's name, and that the token may see it",
     429: "it is asked too often; try again later",
 }

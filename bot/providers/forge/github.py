@@ -1,7 +1,8 @@
 """The GitHub forge: pull requests, comments and the dashboard issue of one repository, through PyGithub.
 
 Every method makes the requests that its docstring or its part names and no other. A request that writes is sent once;
-where its answer is lost, the next pass looks at what became of it, and everything here may be asked for twice.
+where its answer is lost, the next pass looks at what became of it (or this one, where more belongs to it), and
+everything here may be asked for twice.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bot.core.batches import PREFIX
+from bot.errors import ServerUnreachable
 from bot.model.desired import Freeze
 from bot.model.observed import BranchDiff, Issue, MergeRequest, Note, Role, Unreachable
 from bot.model.plan import Commit
@@ -24,7 +26,7 @@ from bot.providers.forge.github_ci import Checks
 from bot.providers.forge.github_merging import Endings
 from bot.providers.forge.github_notes import Notes
 from bot.providers.forge.github_place import Place
-from bot.providers.forge.github_pulls import Pulls
+from bot.providers.forge.github_pulls import Pull, Pulls
 from bot.providers.forge.github_push import REBASED, Push
 from bot.providers.forge.github_settings import git_login, given, served_by
 from bot.providers.git_merge_requests import CheckoutHeads
@@ -127,10 +129,14 @@ class GitHubForge:
     def open(self, branch: str, title: str, description: str, labels: Sequence[str]) -> MergeRequest | Refused:
         """Open a pull request for a branch, or adopt the open one; labels that GitHub refuses are left out."""
         api, wished = self._place.api, {"title": title, "body": description, "head": branch, "base": self._place.branch}
-        answer = api.send("POST", self._place.at("pulls"), wished)
+        try:
+            answer = api.send("POST", self._place.at("pulls"), wished)
+        except ServerUnreachable:
+            answer = self._opened(branch)  # labels belong to it, and nobody asks again for what is open
+            if answer is None:
+                raise
         if isinstance(answer, No):
-            here = (each for each in self._pulls.of_branch(branch) if each["base"]["ref"] == self._place.branch)
-            pull = next(here, None)
+            pull = self._opened(branch)
             if pull is None:
                 return Refused(f"no pull request was opened for {branch}: {answer.text}")
             answer = pull
@@ -140,8 +146,15 @@ class GitHubForge:
             api.send("POST", self._place.at(f"issues/{seen.iid}/labels"), {"labels": missing})
         return self._pulls.plain({**answer, "labels": [{"name": each} for each in (*seen.labels, *missing)]})
 
+    def _opened(self, branch: str) -> Pull | None:
+        """The open one of a branch into the config branch."""
+        return next((p for p in self._pulls.of_branch(branch) if p["base"]["ref"] == self._place.branch), None)
+
     def update(self, iid: int, title: str, description: str) -> Refused | None:
-        """Set title and description."""
+        """Set title and description where they differ; every write has all comments read again."""
+        pull = self._pulls.detail(iid)
+        if pull is not None and (pull["title"], pull.get("body") or "") == (title, description):
+            return None
         answer = self._place.api.send("PATCH", self._place.at(f"pulls/{iid}"), {"title": title, "body": description})
         return Refused(f"merge request {iid} was not updated: {answer.text}") if isinstance(answer, No) else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.errors import ServerUnreachable
 from bot.model.observed import CiStatus, MergeRequest, MergeRequestStatus
 from bot.ports import Refused
 from bot.providers.forge.github_ci import GREEN, Checks
@@ -15,7 +16,7 @@ from bot.providers.github_api import No
 METHODS = ("merge", "squash", "rebase")
 """Ways to merge, in the order in which they are tried: a repository may allow only some."""
 
-NOT_THAT_WAY = ("not allowed on this repository", "merge method")
+NOT_THAT_WAY = ("not allowed on this repository", "merge method", "must not contain merge commits")
 """What GitHub says of a way that it does not allow here."""
 
 NOTHING_TO_WAIT_FOR = ("clean status",)
@@ -42,7 +43,12 @@ class Endings:
         no = No(0, "")
         for method in METHODS:
             path = self._place.at(f"pulls/{number}/merge")
-            answer = self._place.api.send("PUT", path, {"sha": head, "merge_method": method})
+            try:
+                answer = self._place.api.send("PUT", path, {"sha": head, "merge_method": method})
+            except ServerUnreachable:
+                if not self._is_merged(number, head):
+                    raise
+                return self._merged(number)  # nobody asks again for what is merged, and its branch is still there
             if not isinstance(answer, No):
                 return self._merged(number)
             no = answer
@@ -52,6 +58,10 @@ class Endings:
         if pull is not None and pull.get("merged_at") and pull["head"]["sha"] == head:
             return self._merged(number)
         return Refused(f"merge request {number} was not merged: {_why_not(pull, head) or no.text}")
+
+    def _is_merged(self, number: int, head: str) -> bool:
+        pull = self._pulls.detail(number)
+        return pull is not None and bool(pull.get("merged_at")) and pull["head"]["sha"] == head
 
     def _merged(self, number: int) -> MergeRequest | Refused:
         """What was merged, without its branch."""
@@ -89,9 +99,9 @@ class Endings:
 
     def _merge_unless_starting(self, pull: Pull, head: str) -> MergeRequest | Refused:
         """Merge what is green; left as it is where that may only mean that no CI has started yet."""
-        if self._checks.status(pull) is CiStatus.RUNNING:
-            return self._pulls.plain(pull)
-        return self._merge(int(pull["number"]), head)
+        if self._checks.status(pull) in {CiStatus.SUCCESS, CiStatus.NONE}:
+            return self._merge(int(pull["number"]), head)
+        return self._pulls.plain(pull)
 
     def cancel_auto_merge(self, number: int) -> Refused | None:
         """Take back that it merges by itself; one that does not is fine."""

@@ -7,7 +7,7 @@ more may come within the same second, or reach the server that answers late.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,11 @@ from bot.model.observed import Note
 from bot.ports import Refused
 from bot.providers.forge.github_account import Account
 from bot.providers.forge.github_place import Place, login
+from bot.providers.forge.github_pushes import head_at, pushes
 from bot.providers.github_api import No, moment
+
+FORMAT = "talk 2"
+"""What entries of the cache are called; another number where what is in them changed."""
 
 SETTLED = timedelta(minutes=5)
 """How long after its last change what was read of a thread is read again."""
@@ -32,13 +36,26 @@ SAYS = frozenset({"APPROVED", "CHANGES_REQUESTED", "DISMISSED"})
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """The last word of a person on a pull request, and the head that it is about."""
+
+    user: str
+    approves: bool
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
-    """What was said on an issue or pull request: all comments, and who approves."""
+    """What was said on an issue or pull request: all comments, and all reviews of the bot's own."""
 
     key: str
     read_at: datetime
     notes: tuple[Note, ...] = ()
-    approved_by: tuple[str, ...] = ()
+    reviews: tuple[Review, ...] = ()
+
+    def approvers(self, head: str) -> list[str]:
+        """Whose last word is an approval of this very head; whether each may give one is not known here."""
+        return [each.user for each in self.reviews if each.approves and each.head == head]
 
 
 class Notes:
@@ -57,11 +74,11 @@ class Notes:
         return self._talk(issue, str(issue["updated_at"]), None).notes
 
     def on_pull(self, pull: Mapping[str, Any], *, fresh: bool = False) -> Talk:
-        """The comments on a pull request, and its approvals if it is the bot's; `fresh`: whatever is kept."""
+        """The comments on a pull request, and its reviews if it is the bot's; `fresh`: whatever is kept."""
         return self._talk(pull, f"{pull['updated_at']} {pull['head']['sha']}", pull, fresh=fresh)
 
     def _talk(self, issue: Mapping[str, Any], key: str, pull: Mapping[str, Any] | None, *, fresh: bool = False) -> Talk:
-        name, now = self._place.name("talk", issue["number"]), self._place.now()
+        name, now = self._name(issue["number"]), self._place.now()
         kept = _decoded(self._place.cache.get(name))
         changed = moment(issue["updated_at"])
         believed = kept is not None and kept.key == key and kept.read_at <= now  # not what `plan --now` read
@@ -69,7 +86,7 @@ class Notes:
             return kept
         notes = self._read(issue, pull)
         own = pull is not None and self._place.is_own(pull) and pull["state"] == "open"
-        talk = Talk(key, now, notes, self._approved_by(issue["number"]) if own else ())
+        talk = Talk(key, now, notes, self._reviews(issue["number"]) if own else ())
         self._place.cache.put(name, msgspec.json.encode(talk))
         return talk
 
@@ -82,29 +99,21 @@ class Notes:
         commands = (each for each in notes if not each.bot and each.author != me and parse(each.body, self._prefix, me))
         if pull is None or not any(commands):
             return notes
-        pushes = self._pushes(pull)
-        return tuple(replace(each, head=head_at(pushes, each.created_at)) for each in notes)
+        moves = pushes(self._place, pull)
+        return tuple(replace(each, head=head_at(moves, each.created_at)) for each in notes)
 
-    def _pushes(self, pull: Mapping[str, Any]) -> list[tuple[datetime, str]]:
-        """When the head moved and where to, newest first; empty where the server or the fork does not tell."""
-        repository = pull["head"].get("repo")
-        if not repository:
-            return []
-        path = f"/repos/{repository['full_name']}/activity"
-        found = self._place.api.look(path, ref=f"refs/heads/{pull['head']['ref']}", per_page=100)
-        if isinstance(found, No):
-            return []
-        moves = [(moment(each["timestamp"]), str(each["after"])) for each in found]
-        return [(when, after) for when, after in moves if when is not None and after.strip("0")]
-
-    def _approved_by(self, number: int) -> tuple[str, ...]:
-        """Who approves by the last word of each, and may write: on a public repository anybody can approve."""
-        last: dict[str, str] = {}
+    def _reviews(self, number: int) -> tuple[Review, ...]:
+        """The last word of each person, oldest first."""
+        last: dict[str, Review] = {}
         for review in self._place.api.pages(self._place.at(f"pulls/{number}/reviews")):
             if review["state"] in SAYS:
-                last[login(review["user"])] = review["state"]
-        approving = [user for user, state in last.items() if state == "APPROVED"]
-        return tuple(user for user in approving if self._account.role(user).writes)
+                user = login(review["user"])
+                last[user] = Review(user, review["state"] == "APPROVED", str(review.get("commit_id") or ""))
+        return tuple(last.values())
+
+    def may_approve(self, user: str) -> bool:
+        """Whether an approval counts, read live: on a public repository anybody can give one."""
+        return self._account.role(user).writes
 
     def write(self, number: int, body: str, edited: str = "") -> Note | Refused:
         """Write a comment, or put this text into the one with the id `edited`."""
@@ -129,7 +138,11 @@ class Notes:
         return bool(own) and _same(str(own[-1]["body"]), body)
 
     def _forget(self, number: int) -> None:
-        self._place.cache.put(self._place.name("talk", number), b"")
+        self._place.cache.put(self._name(number), b"")
+
+    def _name(self, number: int) -> str:
+        """Of the entry in the cache: what is read depends on who reads and on what commands start with."""
+        return self._place.name(FORMAT, f"{number} {self._account.me()} {self._prefix}")
 
 
 def note(comment: Mapping[str, Any]) -> Note:
@@ -144,11 +157,6 @@ def note(comment: Mapping[str, Any]) -> Note:
         bot=user is not None and user.get("type") == "Bot",
         edited=created is not None and updated is not None and updated - created >= SAME,
     )
-
-
-def head_at(pushes: Iterable[tuple[datetime, str]], when: datetime | None) -> str:
-    """The head at a moment, from the pushes, newest first; empty where it was pushed before all that are told."""
-    return next((after for pushed, after in pushes if when is not None and pushed <= when), "")
 
 
 def _decoded(data: bytes | None) -> Talk | None:

@@ -36,6 +36,11 @@ class Place:
         """The name of an entry in the cache."""
         return f"github {kind} {self.api.url} {self.project} {what}"
 
+    def head(self, branch: str) -> str:
+        """The head of a branch, asked for by itself; empty where there is none."""
+        found = self.api.find(self.at(f"git/ref/heads/{escaped(branch)}"))
+        return str(found["object"]["sha"]) if found else ""
+
     def is_here(self, pull: Mapping[str, Any]) -> bool:
         """Whether the branch of a pull request is one of this repository, and not of a fork."""
         repository = pull["head"].get("repo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from bot.core.batches import PREFIX
@@ -16,6 +17,9 @@ from bot.providers.forge.github_place import Place, escaped, login
 
 PAUSES = (0.2, 0.6, 1.2)
 """Seconds before each further question where GitHub still works out whether something can be merged."""
+
+BEHIND = "behind"
+"""What GitHub says of one that may be merged once it is brought up to date: to be rebuilt, as after a conflict."""
 
 Pull = Mapping[str, Any]
 Conflicts = Callable[[int, str], bool]
@@ -40,7 +44,8 @@ class Pulls:
         own = self._settled(number for number, pull in listed.items() if self._place.is_own(pull))
         listed = {number: pull for number, pull in listed.items() if not self._place.is_own(pull)} | own
         heads = self.branches(PREFIX) if own else {}
-        return [self._view(listed[number], heads) for number in sorted(listed) if self._counts(listed[number])]
+        may = cache(self._notes.may_approve)  # once a pass for each person
+        return [self._view(listed[number], heads, may) for number in sorted(listed) if self._counts(listed[number])]
 
     def _counts(self, pull: Pull) -> bool:
         """Whether it is open into the config branch still, as the detail read says; the list may be older."""
@@ -52,7 +57,8 @@ class Pulls:
         if pull is None:
             return None
         fresh = pull["state"] == "open"
-        return self._view(pull, self.branches(pull["head"]["ref"]) if fresh and self._place.is_own(pull) else {}, fresh)
+        heads = self.branches(pull["head"]["ref"]) if fresh and self._place.is_own(pull) else {}
+        return self._view(pull, heads, self._notes.may_approve, fresh)
 
     def branches(self, prefix: str) -> dict[str, str]:
         """Branches of the repository that start with `prefix`, with their heads."""
@@ -66,8 +72,9 @@ class Pulls:
         return found
 
     def of_branch(self, branch: str, state: str = "open") -> Iterator[Pull]:
-        """Those of a branch of this repository, as listed."""
-        return self._place.api.pages(self._place.at("pulls"), state=state, head=f"{self._place.owner}:{branch}")
+        """Those of a branch of this repository, as listed; GitHub also finds those of its owner's other ones."""
+        found = self._place.api.pages(self._place.at("pulls"), state=state, head=f"{self._place.owner}:{branch}")
+        return (pull for pull in found if self._place.is_here(pull))
 
     def known(self, me: str) -> bool:
         """Whether one of the bot's was ever opened; reads as many pages, newest first, as it takes to find one."""
@@ -85,7 +92,9 @@ class Pulls:
             found.update((number, pull) for number in unknown if (pull := self.detail(number)) is not None)
         return found
 
-    def _view(self, pull: Pull, heads: Mapping[str, str], fresh: bool = False) -> MergeRequest:
+    def _view(
+        self, pull: Pull, heads: Mapping[str, str], may_approve: Callable[[str], bool], fresh: bool = False
+    ) -> MergeRequest:
         """With comments; for the bot's own that are open also with what the detail read tells.
 
         Their head is that of the branch (empty where it is gone): a pull request follows its branch with some delay.
@@ -96,15 +105,23 @@ class Pulls:
             return replace(seen, closed_by=self._closed_by(pull))
         if not self._place.is_own(pull):
             return seen
-        head = heads.get(seen.source_branch, "")
+        head = self._head(seen, heads)
         late = head != seen.head_sha
         return replace(
             seen,
             head_sha=head,
             has_conflicts=bool(head) and self._has_conflicts(pull, head, late=late),
             ci=CiStatus.RUNNING if late and head else self._checks.status(pull),
-            approved_by=talk.approved_by,
+            approved_by=tuple(filter(may_approve, talk.approvers(head))),
         )
+
+    def _head(self, seen: MergeRequest, heads: Mapping[str, str]) -> str:
+        """The branch's head. Where the list of branches is at odds with the pull request the branch itself is asked.
+
+        One answer may be stale, and a branch that is taken for gone has its pull request closed.
+        """
+        listed = heads.get(seen.source_branch, "")
+        return listed if listed == seen.head_sha else self._place.head(seen.source_branch) or listed
 
     def plain(self, pull: Pull) -> MergeRequest:
         """What every answer that shows a pull request tells, without a further question."""
@@ -121,7 +138,8 @@ class Pulls:
             draft=bool(pull.get("draft")),
             has_conflicts=pull.get("mergeable") is False,
             ci=CiStatus.NONE,
-            auto_merge=pull.get("auto_merge") is not None,
+            auto_merge=bool(pull.get("auto_merge")),
+            auto_merge_by=login(pull["auto_merge"].get("enabled_by")) if pull.get("auto_merge") else "",
             url=str(pull["html_url"]),
         )
 
@@ -135,7 +153,7 @@ class Pulls:
     def _has_conflicts(self, pull: Pull, head: str, *, late: bool) -> bool:
         mergeable = pull.get("mergeable")
         if mergeable is not None and not late:
-            return not mergeable
+            return not mergeable or pull.get("mergeable_state") == BEHIND
         try:
             return self._conflicts(int(pull["number"]), head)
         except ServerUnreachable:  # git may be cut off where the API is not; a conflict shows in the next pass

@@ -39,23 +39,18 @@ class Push:
         new = self._build(commit)
         if isinstance(new, No):
             return Refused(f"{commit.branch} was not built: {new.text}")
-        present = self.head(commit.branch)
+        present = self._place.head(commit.branch)
         if present == new:
             return new
         if present != commit.expected_head:
             return Refused(f"somebody else moved {commit.branch}")
         moved = self._move(commit.branch, new, new_branch=not present)
         if isinstance(moved, No):
-            lost = self.head(commit.branch) not in {new, present}
+            lost = self._place.head(commit.branch) not in {new, present}
             return Refused(
                 f"somebody else moved {commit.branch}" if lost else f"{commit.branch} was not pushed: {moved.text}"
             )
         return new
-
-    def head(self, branch: str) -> str:
-        """The head of a branch, empty where there is none."""
-        found = self._place.api.find(self._place.at(f"git/ref/heads/{escaped(branch)}"))
-        return str(found["object"]["sha"]) if found else ""
 
     def _build(self, commit: Commit) -> str | No:
         """The commit's sha; it is on no branch yet."""

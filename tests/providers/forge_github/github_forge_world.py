@@ -20,7 +20,7 @@ from bot.model.plan import Commit
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.forge.github import GitHubForge, github_forge
-from bot.settings import BotSettings, ForgeSettings, Merge, PromotionSettings, Settings, StateSettings
+from bot.settings import BotSettings, CommandSettings, ForgeSettings, Merge, PromotionSettings, Settings, StateSettings
 
 PROJECT = "acme/config"
 TOKEN = "ghp-fake-of-the-world"  # noqa: S105 - opens nothing but the fake
@@ -74,7 +74,12 @@ class GitHubWorld:
         return self.server.config.rules
 
     def forge(
-        self, *, environ: Mapping[str, str] | None = None, merge: Merge = Merge.NEVER, **options: Any
+        self,
+        *,
+        environ: Mapping[str, str] | None = None,
+        merge: Merge = Merge.NEVER,
+        prefix: str = "/saasbot",
+        **options: Any,
     ) -> GitHubForge:
         """The bot's forge as a new process has it; the cache stays."""
         chosen = {"url": self.server.url, "project": PROJECT, **options}
@@ -84,6 +89,7 @@ class GitHubWorld:
             StateSettings("file:state.json"),
             bot=BotSettings("saasbot", "saasbot@example.com"),
             promotions=PromotionSettings(merge=merge),
+            commands=CommandSettings(prefix),
         )
         cache = FolderCache(self.root / "cache")
         return github_forge(settings, self.checkout, environ or {"SAASBOT_TOKEN": TOKEN}, cache, lambda: self.now)

@@ -22,13 +22,12 @@ def test_the_bot_is_who_its_token_says_and_that_is_asked_once(tmp_path: Path) ->
         assert world.server.requests == []
         assert (forge.me(), forge.me()) == ("saasbot", "saasbot")
         assert [each.path for each in world.server.requests] == ["/api/v3/user"]
-        assert world.forge(user="somebody").me() == "somebody"
 
 
 def test_a_workflows_token_cannot_tell_who_it_is(tmp_path: Path) -> None:
     with github_world(tmp_path) as world:
-        environ = {"GITHUB_TOKEN": world.server.actions_token, "GITHUB_REPOSITORY": PROJECT}
-        assert world.forge(environ=environ | {"GITHUB_ACTIONS": "true"}, project=None).me() == "github-actions[bot]"
+        environ = {"GITHUB_TOKEN": world.server.actions_token}
+        assert world.forge(environ=environ | {"GITHUB_ACTIONS": "true"}).me() == "github-actions[bot]"
         with pytest.raises(WrongUsage) as caught:
             world.forge(environ=environ).me()
         assert "forge.user" in caught.value.hint
@@ -67,7 +66,6 @@ def test_an_app_with_a_wrong_key_or_installation_says_what_to_check(tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "environ", "said"),
     [
-        ({"project": None}, {}, "forge.project is missing"),
         ({"project": "config"}, {}, "not owner/name"),
         ({"url": "github.example"}, {}, "not the address"),
         ({}, {"OTHER": "x"}, "no token for GitHub in $SAASBOT_TOKEN or $GITHUB_TOKEN or $GH_TOKEN"),
