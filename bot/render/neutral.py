@@ -43,8 +43,8 @@ _REFERENCE = re.compile(r"([@#!&%~$^*\[])(?=[^\s\u200b])")
 _CODE_REFERENCE = re.compile(r"([@#!])(?=[^\s\u200b])")
 # GitLab looks for closing words in the text as it is stored, code spans included.
 _CODE_CLOSING = re.compile(
-    r"\b((?:clos|fix|resolv|implement)\w*)(?=(?::\s*|\s+)(?:issues?:?\s+)?(?:https?://|\S*[#!&]|[A-Z][A-Z0-9_]+-\d))",
-    re.IGNORECASE,
+    r"\b((?i:clos|fix|resolv|implement)\w*)"
+    r"(?=(?::\s*|\s+)(?:(?i:issues?):?\s+)?(?:https?://|\S*[#!&]|(?:[A-Z][A-Z0-9_]+|[Gg][Hh])-\d))"
 )
 _KEY = re.compile(r"\b([A-Z][A-Z0-9_]+|[Gg][Hh])-(?=\d)")
 _WWW = re.compile(r"\b(www)\.", re.IGNORECASE)

@@ -232,7 +232,7 @@ TEMPLATES: dict[str, Callable[[str], tuple[str, ...]]] = {
 LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 LINE_MARKS = re.compile(r"(?:\s|[>*+-]|\d+[.)])*")
 REFERENCE = r"(?:[\w./-]*[#!&]\d|\b(?:GL|GH|gh|[A-Z][A-Z0-9_]+)-\d|https?://)"
-CLOSING = re.compile(rf"\b(?:clos|fix|resolv|implement)\w*(?::\s*|\s+)(?:issues?:?\s+)?{REFERENCE}", re.IGNORECASE)
+CLOSING = re.compile(rf"\b(?i:clos|fix|resolv|implement)\w*(?::\s*|\s+)(?:(?i:issues?):?\s+)?{REFERENCE}")
 OWN_HTML = re.compile(r"(<details><summary>[^<]*</summary>|</details>)\s*")
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -273,7 +273,7 @@ def check_rendered(said: str, links: set[str]) -> None:
         assert kind != "block", content
         assert kind != "html" or OWN_HTML.fullmatch(content), content
         assert kind != "link" or content in links, content
-        assert kind != "words" or not re.search(r"(?i)@\w|[#!&~%$^]\w|://|\bwww\.|\b[A-Z][A-Z0-9_]+-\d", content), (
+        assert kind != "words" or not re.search(r"@\w|[#!&~%$^]\w|://|\b(?i:www)\.|\b[A-Z][A-Z0-9_]+-\d", content), (
             content
         )
     html = "".join(content for kind, content in read(said) if kind == "html")
