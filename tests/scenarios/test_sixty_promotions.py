@@ -22,7 +22,7 @@ from bot.providers.git import GitError, git
 
 SERVICES = tuple(f"s{number:02}" for number in range(12))
 TARGETS = 5
-STEPS = {"local": 200, "gitlab": 60, "github": 60}
+STEPS = {"local": 100, "gitlab": 40, "github": 40}
 SEED = int(os.environ.get("SAASBOT_SEED", "7"))
 
 

@@ -35,17 +35,17 @@ def asked(world: ForgeWorld) -> Counter[str]:
 def people_open(world: ForgeWorld, count: int) -> None:
     """People open merge requests; every tenth changes a SaaS file."""
     repo = world.folders.forge / "config.git"
+    main = git(repo, "rev-parse", "main").decode().strip()
+    stream: list[str] = []
     for number in range(count):
         path = f"{OWN[number % 5]}/saas.yml" if number % 10 == 0 else f"docs/page-{number}.md"
         text = world.on_main(path).replace("LEVEL: info", f"LEVEL: l{number}") if number % 10 == 0 else "A page.\n"
-        blob = git(repo, "hash-object", "-w", "--stdin", stdin=text.encode()).decode().strip()
-        env = {"GIT_INDEX_FILE": str(world.root / "index")}
-        git(repo, "read-tree", "main", env=env)
-        git(repo, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
-        tree = git(repo, "write-tree", env=env).decode().strip()
-        who = {f"GIT_{role}_{part}": "bob" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-        sha = git(repo, "commit-tree", tree, "-p", "main", "-m", "A change", env=who).decode().strip()
-        git(repo, "update-ref", f"refs/heads/people/{number}", sha)
+        stream += [
+            f"commit refs/heads/people/{number}", "committer bob <bob@localhost> 1772445600 +0000",
+            "data 8", "A change", f"from {main}", f"M 100644 inline {path}", f"data {len(text)}", text,
+        ]  # fmt: skip
+    git(repo, "fast-import", "--quiet", stdin="\n".join(stream).encode())
+    for number in range(count):
         world.people.open_as("bob", f"people/{number}", f"Change {number}")
 
 
