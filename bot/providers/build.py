@@ -18,6 +18,7 @@ from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
 from bot.providers.forge import github_event, gitlab_event
 from bot.providers.forge.local import LocalForge, local_forge
+from bot.providers.forge_access import require_origin
 from bot.providers.git_origin import AuthorizedOrigin
 from bot.providers.pipelines.command import CommandPipelines
 from bot.providers.sources.cached_history import CachedHistories
@@ -35,6 +36,8 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
     config = config.absolute()  # relative addresses are seen from it, whatever folder a program runs in
     clock = SystemClock(now)
     cache = FolderCache(cache_root(environ))
+    if settings.forge.provider != "local":
+        require_origin(config, str(settings.forge.options.get("project") or ""))
     made, origin = forge(config, settings, environ, cache, clock.now)
     return Ports(
         config=GitConfig(config, origin),

@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import SourceFile
 from bot.providers.git import GitError, git, ls_tree, text, without_credentials
-from bot.providers.git_origin import AuthorizedOrigin
+from bot.providers.git_origin import AuthorizedOrigin, refused_login
 from bot.providers.working_tree import CheckoutTree, list_checkout, list_folder, not_a_checkout
 
 
@@ -97,10 +97,10 @@ class GitConfig:
             return WrongUsage(
                 f"{self._root} has no remote called origin", hint="run in a clone of the config repository"
             )
-        return ServerUnreachable(
-            f"{origin}: fetch of {branch} failed: {error.line}",
-            hint="check the address, the network and the credentials that git uses there",
-        )
+        hint = "check the address, the network and the credentials that git uses there"
+        if refused_login(error):
+            hint = "the server refused the login: check the bot's token (forge.token), or what git has for this address"
+        return ServerUnreachable(f"{origin}: fetch of {branch} failed: {error.line}", hint=hint)
 
     def _broken(self, error: GitError) -> SaasbotError:
         if not_a_checkout(error):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from bot.errors import WrongUsage
 from bot.model.desired import SecretRef
-from bot.providers.git import GitError, git, text
+from bot.providers.git import GitError, git, text, without_credentials
 from bot.providers.secrets import read_secret, remember
 
 PORTS = {"http": 80, "https": 443}
@@ -67,6 +67,22 @@ def origin_of(checkout: Path) -> str:
         return text(git(checkout, "remote", "get-url", "origin").strip())
     except GitError:
         return ""
+
+
+def require_origin(checkout: Path, project: str) -> None:
+    """Raise `WrongUsage` where the checkout's origin is another project than the forge's: each would get half of it.
+
+    A project that is named by its number, and an origin that is no address of a server, are not compared.
+    """
+    origin = origin_of(checkout)
+    path = origin.partition("://")[2].partition("/")[2] or ("" if "://" in origin else origin.partition(":")[2])
+    name = project.strip("/").casefold()
+    if not path or name.isdecimal() or f"/{path.strip('/').removesuffix('.git').casefold()}".endswith(f"/{name}"):
+        return
+    raise WrongUsage(
+        f"origin is {without_credentials(origin)}, but forge.project is {project}",
+        hint="run in a clone of the project that saasbot.yml names, or correct forge.project",
+    )
 
 
 def same_server(origin: str, url: str) -> bool:

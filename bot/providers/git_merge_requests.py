@@ -64,9 +64,9 @@ class CheckoutHeads:
 
     `branch` is the config branch. `refs` says under which name the server has a merge request's head, forks included
     (`refs/merge-requests/7/head`). `authorization` gives the value of an `Authorization` header for origin, asked for
-    before each request; without it, or where it is empty, git uses what it has. `push_url` is where to push, else
-    origin. With `sign` the bot's commits are signed as git's configuration says. `committers` gives the `Name <email>`
-    under which the forge itself commits for the bot.
+    before each request; without it, or where it is empty, git uses what it has. `ca` is a file of certificates
+    to trust there. With `sign` the bot's commits are signed as git's configuration says. `committers` gives the
+    `Name <email>` under which the forge itself commits for the bot.
 
     Only objects are brought: no ref, `FETCH_HEAD` or working tree moves. `base_sha` arguments are commits of the config
     branch that `GitConfig.fetch` brought. Raises `ServerUnreachable` where origin cannot be asked, or a head is not to
@@ -81,7 +81,7 @@ class CheckoutHeads:
         *,
         refs: Callable[[int], str],
         authorization: Callable[[], str] | None = None,
-        push_url: str = "",
+        ca: str = "",
         sign: bool = False,
         committers: Callable[[], Collection[str]] = tuple,
     ) -> None:
@@ -89,7 +89,7 @@ class CheckoutHeads:
         self._branch = branch
         self._bot = bot
         self._refs = refs
-        self.origin = AuthorizedOrigin(checkout, authorization, push_url)
+        self.origin = AuthorizedOrigin(checkout, authorization, ca)
         self._sign = sign
         self._committers = committers
         self._expected: dict[int, str] = {}

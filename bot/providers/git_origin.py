@@ -18,6 +18,11 @@ _MOVED = re.compile(r"\((?:stale info|fetch first|non-fast-forward)\)|cannot loc
 _NO_REF = re.compile(r"couldn't find remote ref|[Rr]emote branch .* not found")
 
 
+def refused_login(error: GitError) -> bool:
+    """Whether the server wanted another login than the one it got, or one at all."""
+    return any(word in error.stderr for word in ("could not read Username", "Authentication failed", "error: 401"))
+
+
 def lost_lease(error: GitError) -> bool:
     """Whether a push failed because the ref is not where it was expected."""
     return bool(_MOVED.search(error.stderr))
@@ -31,22 +36,25 @@ def _served(url: str) -> str:
 
 
 class AuthorizedOrigin:
-    """Fetches from and pushes to a checkout's origin, or pushes to `push_url`; moves nothing in the checkout.
+    """Fetches from and pushes to a checkout's origin; moves nothing in the checkout.
 
     `authorization` gives the value of an `Authorization` header, asked for before each request; without it, or where
     it is empty, git uses what it has. A server that is shown it must be at that address itself: redirects are not
     followed. Everything raises `GitError`.
     """
 
-    def __init__(self, checkout: Path, authorization: Callable[[], str] | None = None, push_url: str = "") -> None:
+    def __init__(self, checkout: Path, authorization: Callable[[], str] | None = None, ca: str = "") -> None:
         self._checkout = checkout
         self._authorization = authorization
-        self._push_url = push_url
+        self._ca = ca
 
     @property
     def address(self) -> str:
-        """Where origin is, without credentials."""
-        return without_credentials(self._url)
+        """Where origin is, without credentials; the word itself where there is none."""
+        try:
+            return without_credentials(self._url)
+        except GitError:
+            return "origin"
 
     def fetch(self, refs: Sequence[str], *options: str) -> None:
         """Fetch refs or commits in one go."""
@@ -76,7 +84,7 @@ class AuthorizedOrigin:
 
     def head(self, ref: str) -> str:
         """Where a ref (by its full name) is now at the place that pushes go to, or empty."""
-        out = text(self._run(self._target, "ls-remote", "--", None, ref, timeout=ASK))
+        out = text(self._run(self._source, "ls-remote", "--", None, ref, timeout=ASK))
         rows = (line.split("\t") for line in out.splitlines())
         return next((sha for sha, found in rows if found == ref), "")
 
@@ -85,7 +93,7 @@ class AuthorizedOrigin:
         # A person's hooks and settings for pushes are about their own work.
         options = ("--quiet", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-signed")
         lease = f"--force-with-lease={ref}:{expected}"
-        self._run(self._target, "push", *options, lease, "--", None, f"{new}:{ref}")
+        self._run(self._source, "push", *options, lease, "--", None, f"{new}:{ref}")
 
     def _run(self, url: str, *args: str | None, timeout: float = TIMEOUT) -> bytes:
         """Run git with the url in the place of None."""
@@ -99,12 +107,15 @@ class AuthorizedOrigin:
             return {}
         remember(value.rpartition(" ")[2])
         pairs = []
-        for url in dict.fromkeys((_served(self.address), without_credentials(self._push_url))):
-            if url.startswith(("http://", "https://")):
-                # The empty value takes away what CI systems leave in a checkout: two authorizations are refused.
-                pairs += [(f"http.{url}.extraHeader", ""), (f"http.{url}.extraHeader", f"Authorization: {value}")]
-                # After a redirect git would hand the header to whatever server that leads to.
-                pairs.append((f"http.{url}.followRedirects", "false"))
+        url = _served(self.address)
+        if url.startswith(("http://", "https://")):
+            # The empty value takes away what CI systems leave in a checkout: two authorizations are refused.
+            pairs += [(f"http.{url}.extraHeader", ""), (f"http.{url}.extraHeader", f"Authorization: {value}")]
+            # After a redirect git would hand the header to whatever server that leads to.
+            pairs.append((f"http.{url}.followRedirects", "false"))
+            pairs += [(f"http.{url}.sslCAInfo", self._ca)] if self._ca else []
+            # A helper is told to forget a login that was refused, and the login that it keeps is a person's.
+            pairs.append(("credential.helper", ""))
         inherited = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(inherited) if inherited.isdecimal() else 0
         env = {"GIT_CONFIG_COUNT": str(first + len(pairs))}
@@ -121,7 +132,3 @@ class AuthorizedOrigin:
         """Where to fetch: origin by its name, with all that git knows of it, unless there are better credentials."""
         better = self._url.startswith("http") and self._authorization is not None and self._authorization()
         return _served(self.address) if better else "origin"
-
-    @property
-    def _target(self) -> str:
-        return self._push_url or self._source

@@ -29,6 +29,7 @@ from bot.providers.forge.github_place import Place
 from bot.providers.forge.github_pulls import Pull, Pulls
 from bot.providers.forge.github_push import REBASED, Push
 from bot.providers.forge.github_settings import git_login, given, served_by
+from bot.providers.forge_access import ca_of
 from bot.providers.git_merge_requests import CheckoutHeads
 from bot.providers.github_api import No
 from bot.settings import Merge, Settings
@@ -201,6 +202,7 @@ def github_forge(
         settings.bot,
         refs=lambda iid: f"refs/pull/{iid}/head",
         authorization=(lambda: git_login(wished.api.token)) if served_by(config, wished.api.url) else None,
+        ca=ca_of(settings.forge.options.get("ca"), config),
         sign=wished.sign,
         committers=lambda: (REBASED,),
     )

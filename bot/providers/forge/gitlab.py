@@ -24,6 +24,7 @@ from bot.providers.forge.gitlab_place import Place
 from bot.providers.forge.gitlab_push import commit_fields, committers
 from bot.providers.forge.gitlab_reader import GitLabReader
 from bot.providers.forge.gitlab_settings import gitlab_place, served_by
+from bot.providers.forge_access import ca_of
 from bot.providers.git_merge_requests import CheckoutHeads
 from bot.providers.gitlab_api import UNAUTHORIZED
 from bot.settings import BotSettings, Settings
@@ -280,6 +281,7 @@ def gitlab_forge(
         settings.bot,
         refs=lambda iid: f"refs/merge-requests/{iid}/head",
         authorization=(lambda: secret) if served_by(config, place.api.url) else None,
+        ca=ca_of(settings.forge.options.get("ca"), config),
         sign=sign,
         committers=lambda: committers(place),
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bot.errors import ServerUnreachable, WrongUsage
+from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import Refused
 from bot.providers.git import GitError, git, resolve
-from bot.providers.git_origin import AuthorizedOrigin, lost_lease
+from bot.providers.git_origin import AuthorizedOrigin, lost_lease, refused_login
+from bot.providers.working_tree import not_a_checkout
 from bot.settings import BotSettings
 
 NAME = "state.json"
@@ -21,7 +22,10 @@ TRIES = 3
 
 
 class GitState:
-    """A `bot.ports.StateStore` on a ref of origin; every failure of git is a `ServerUnreachable` of one line."""
+    """A `bot.ports.StateStore` on a ref of origin.
+
+    A failure of git is one line: `ServerUnreachable`, or `WrongUsage` where there is no origin.
+    """
 
     def __init__(self, checkout: Path, ref: str, origin: AuthorizedOrigin, bot: BotSettings) -> None:
         self._checkout = checkout
@@ -68,10 +72,19 @@ class GitState:
         out = git(self._checkout, "commit-tree", "--no-gpg-sign", tree, stdin=message, env=who)
         return out.decode().strip()
 
-    def _unreachable(self, verb: str, error: GitError) -> ServerUnreachable:
+    def _unreachable(self, verb: str, error: GitError) -> SaasbotError:
+        if not_a_checkout(error) or "No such remote" in error.stderr:
+            return WrongUsage(
+                f"{self._checkout} is no clone with an origin, where {self._ref} is to be",
+                hint="run in a clone of the config repository, or name it by --config",
+            )
+        hint = "check the address and the network"
+        if refused_login(error):
+            hint = "the server refused the login: check the bot's token (forge.token), or what git has for this address"
+        elif verb == "write":
+            hint = "the bot's token needs the right to push this ref"
         return ServerUnreachable(
-            f"{self._origin.address}: cannot {verb} the state in {self._ref}: {error.line}",
-            hint="the bot's token needs the right to push this ref",
+            f"{self._origin.address}: cannot {verb} the state in {self._ref}: {error.line}", hint=hint
         )
 
 

@@ -107,3 +107,31 @@ def test_a_server_that_fails_is_one_line_without_the_password(server: GitServer,
 def test_what_is_no_ref_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match=r"state\.url"):
         git_state(url, tmp_path, AuthorizedOrigin(tmp_path), BotSettings())
+
+
+def test_where_there_is_no_origin_it_is_wrong_usage(tmp_path: Path) -> None:
+    for folder, commands in (("plain", ()), ("lonely", (("init", "--quiet"),))):
+        checkout = tmp_path / folder
+        checkout.mkdir()
+        for command in commands:
+            run_git(checkout, *command)
+        with pytest.raises(WrongUsage, match="no clone with an origin"):
+            GitState(checkout, "refs/saasbot/state", AuthorizedOrigin(checkout), BotSettings()).read()
+
+
+def test_a_refused_login_names_the_token_and_leaves_a_persons_own_login_alone(
+    server: GitServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "home" / ".git-credentials"
+    kept.parent.mkdir()
+    kept.write_text(server.address.replace("://", "://bot:" + PASSWORD + "@") + "\n")
+    (kept.parent / ".gitconfig").write_text("[credential]\n\thelper = store\n")
+    monkeypatch.setenv("HOME", str(kept.parent))
+    before = kept.read_text()
+    checkout = tmp_path / "a"
+    store(server, tmp_path, "a")
+    wrong = AuthorizedOrigin(checkout, lambda: "Basic " + base64.b64encode(b"bot:an-old-token").decode())
+    with pytest.raises(ServerUnreachable) as error:
+        GitState(checkout, "refs/saasbot/state", wrong, BotSettings()).read()
+    assert "forge.token" in error.value.hint
+    assert kept.read_text() == before
