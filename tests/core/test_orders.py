@@ -386,6 +386,11 @@ def test_an_override_needs_a_known_version_to_be_about() -> None:
     assert "not known which version" in reply(plan).text
 
 
+def test_an_override_of_a_target_that_a_change_takes_away_is_about_nothing() -> None:
+    plan = on_change(f'/saasbot override soak {PROD} reason="x"', desired(stage(), FOLLOWER))
+    assert (kept(plan).overrides, reply(plan).text) == ((), "there is no version here that a gate holds")
+
+
 def test_block_and_unblock() -> None:
     plan = say(f'block {URL}.git {B} reason="leaks"')
     assert kept(plan).blocks == (Block(f"{URL}.git", B, "ana", NOW, "leaks"),)

@@ -546,6 +546,11 @@ def test_a_rebuild_leaves_out_what_left_the_config() -> None:
     assert [each.edits for each in of_kind(plan, RegenerateMergeRequest)] == [(moved(ONE, B),)]
 
 
+def test_a_conflict_of_an_approved_one_is_cured_without_what_left_the_config() -> None:
+    plan = opened(moved(ONE, B), moved(TWO, B), targets=(ONE,), approved_by=("bob",), has_conflicts=True)
+    assert [each.edits for each in of_kind(plan, RegenerateMergeRequest)] == [(moved(ONE, B),)]
+
+
 def test_a_file_that_changed_its_style_cannot_be_edited_again() -> None:
     text = file_bytes(prod()).replace(b"ref: ", b"ref: &x ") + b"again: *x\n"
     plan = opened(has_conflicts=True, world=World(blobs={"svc.yml": text}))
