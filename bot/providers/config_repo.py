@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import SourceFile
 from bot.providers.git import GitError, git, ls_tree, text, without_credentials
-from bot.providers.git_origin import AuthorizedOrigin, refused_login
+from bot.providers.git_origin import REFUSED_LOGIN, AuthorizedOrigin, refused_login
 from bot.providers.working_tree import CheckoutTree, list_checkout, list_folder, not_a_checkout
 
 
@@ -99,7 +99,7 @@ class GitConfig:
             )
         hint = "check the address, the network and the credentials that git uses there"
         if refused_login(error):
-            hint = "the server refused the login: check the bot's token (forge.token), or what git has for this address"
+            hint = REFUSED_LOGIN
         return ServerUnreachable(f"{origin}: fetch of {branch} failed: {error.line}", hint=hint)
 
     def _broken(self, error: GitError) -> SaasbotError:

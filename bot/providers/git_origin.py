@@ -18,6 +18,10 @@ _MOVED = re.compile(r"\((?:stale info|fetch first|non-fast-forward)\)|cannot loc
 _NO_REF = re.compile(r"couldn't find remote ref|[Rr]emote branch .* not found")
 
 
+REFUSED_LOGIN = "the server refused the login: check the bot's token (forge.token), or what git has for this address"
+"""What to do where `refused_login`."""
+
+
 def refused_login(error: GitError) -> bool:
     """Whether the server wanted another login than the one it got, or one at all."""
     return any(word in error.stderr for word in ("could not read Username", "Authentication failed", "error: 401"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
 from bot.ports import Refused
 from bot.providers.git import GitError, git, resolve
-from bot.providers.git_origin import AuthorizedOrigin, lost_lease, refused_login
+from bot.providers.git_origin import REFUSED_LOGIN, AuthorizedOrigin, lost_lease, refused_login
 from bot.providers.working_tree import not_a_checkout
 from bot.settings import BotSettings
 
@@ -80,7 +80,7 @@ class GitState:
             )
         hint = "check the address and the network"
         if refused_login(error):
-            hint = "the server refused the login: check the bot's token (forge.token), or what git has for this address"
+            hint = REFUSED_LOGIN
         elif verb == "write":
             hint = "the bot's token needs the right to push this ref"
         return ServerUnreachable(
