@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
 
 import click
 
@@ -12,7 +13,14 @@ from bot.errors import SaasbotError, WrongUsage
 
 
 def main() -> None:
-    """Run `saasbot`; errors are caught here once, and never end in a traceback."""
+    """Run `saasbot`; errors are caught here once, and never end in a traceback. What is printed carries no secret."""
+    from bot.providers.secrets import guarded_output  # noqa: PLC0415 - as below
+
+    with guarded_output():
+        _run()
+
+
+def _run() -> None:
     from bot.cli import saasbot  # noqa: PLC0415 - errors of imports are errors of the program, told in one line too
 
     try:
@@ -35,9 +43,10 @@ def main() -> None:
             sys.exit(0)
         _say(f"{error.filename or 'writing the output'}: {error.strerror or error}", "what was done is recorded")
         sys.exit(1)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the one place where everything is caught
         if os.environ.get("SAASBOT_TRACEBACK"):
-            raise
+            traceback.print_exc()  # here and not by the interpreter, so that it goes through the guarded stream
+            sys.exit(1)
         _say(
             f"internal error: {type(error).__name__}: {error}",
             "this is a bug; SAASBOT_TRACEBACK=1 shows where, please report it",
@@ -55,9 +64,7 @@ def _refuse_undecodable(arguments: list[str]) -> None:
 
 
 def _say(message: str, hint: str = "") -> None:
-    from bot.providers.secrets import redact  # noqa: PLC0415 - only on the way out
-
-    click.echo(redact(f"saasbot: {message}" + (f"\n  {hint}" if hint else "")), err=True)
+    click.echo(f"saasbot: {message}" + (f"\n  {hint}" if hint else ""), err=True)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,23 @@ class Lazy(click.Group):
     help="How standard error is written.",
 )
 @click.option("-v", "--verbose", count=True, help="Say more on standard error.")
+@click.option("--debug", is_flag=True, help="Trace each request and each git command that asks a server; implies -v.")
 @click.pass_context
-def saasbot(ctx: click.Context, /, **options: object) -> None:
+def saasbot(ctx: click.Context, /, *, debug: bool, **options: object) -> None:
     """A GitOps bot: promotes, deploys and reports from a declarative SaaS config repository."""
-    ctx.obj = Session(**options)  # type: ignore[arg-type] # click has checked and converted them
+    ctx.obj = session = Session(**options)  # type: ignore[arg-type] # click has checked and converted them
+    if debug:
+        session.verbose += 1
+        _trace(ctx, session.log_format)
+
+
+def _trace(ctx: click.Context, log_format: str) -> None:
+    """Write traces to standard error until the command has ended."""
+    from bot.cli.output import log  # noqa: PLC0415 - only what is traced waits for it
+    from bot.providers import trace  # noqa: PLC0415 - as above
+
+    def write(message: str, /, **fields: object) -> None:
+        log(log_format, "debug", f"debug: {message}", **fields)
+
+    trace.begin(write)
+    ctx.call_on_close(trace.end)

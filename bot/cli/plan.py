@@ -11,6 +11,7 @@ from bot.cli.output import pass_text, refuse_unknown, warn_behind, warn_invalid
 from bot.cli.session import Session
 from bot.core.saved import save
 from bot.model.plan import Report
+from bot.providers.secrets import redact_bytes
 
 
 @click.command(help="Show what a reconcile of the working tree would do, and what is held and why.")
@@ -36,7 +37,7 @@ def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: Bin
     for target in targets:
         refuse_unknown(context, target)
     if save_context is not None:
-        save_context.write(save(context))
+        save_context.write(redact_bytes(save(context)))
     warn_invalid(session, report)
     click.echo(pass_text(_only(report, targets), fmt), nl=False)
 

@@ -11,6 +11,7 @@ from bot.cli.progress import end_progress, progress
 from bot.cli.session import Session
 from bot.errors import WrongUsage
 from bot.model.observed import Note
+from bot.providers.secrets import redact
 
 
 @click.command(help='Give a comment command, e.g. saasbot say "promote my-service/my-service/production".')
@@ -28,7 +29,7 @@ def say(session: Session, text: str, user: str | None, dry_run: bool) -> None:
     job = session.job(settings, writes=not dry_run, progress=progress(session))
     # At a server nobody can pass for somebody else: the token's owner speaks.
     speaker = user or (getpass.getuser() if settings.forge.provider == "local" else job.ports.forge.me())
-    note = Note(id="0", author=speaker, body=text)
+    note = Note(id="0", author=speaker, body=redact(text))
     if dry_run:
         tree = job.ports.config.tree(job.ports.config.fetch(job.settings.branch))
         _, report = line.plan(job, tree, (note,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, Final
 
 import jsonschema_rs
@@ -14,6 +15,8 @@ from bot.config.rules import Issue
 from bot.config.source import Pointer
 
 _SECRET_KEYS: Final = frozenset({"token", "key", "password", "secret"})
+
+_LONGEST_WORD: Final = 12  # characters of a key that is surely no secret
 
 _TYPES: Final = {
     "object": "a mapping",
@@ -52,8 +55,7 @@ class Schemas:
 
     def _validator(self, kind: str) -> jsonschema_rs.Draft202012Validator:
         if kind not in self._validators:
-            self._schemas[kind] = json.loads(self._sources[kind])
-            self._validators[kind] = jsonschema_rs.Draft202012Validator(self._schemas[kind])
+            self._schemas[kind], self._validators[kind] = _compiled(self._sources[kind])
         return self._validators[kind]
 
     def _explained(self, kind: str, errors: Any) -> Iterator[Issue]:
@@ -101,6 +103,13 @@ class Schemas:
         if schema.get("examples"):
             parts.append(f"For example `{json.dumps(schema['examples'][0])}`.")
         return " ".join(filter(None, parts))
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: bytes) -> tuple[Any, jsonschema_rs.Draft202012Validator]:
+    """Return a schema and its validator; they are never changed, and every pass of a process needs the same ones."""
+    schema = json.loads(source)
+    return schema, jsonschema_rs.Draft202012Validator(schema)
 
 
 def foreign_values(value: Any, pointer: Pointer) -> Iterator[Issue]:
@@ -152,13 +161,19 @@ def shown(value: Any) -> str:
 def _unknown(pointer: Pointer, key: str, known: list[str]) -> Issue:
     close = get_close_matches(key, known, 1)
     hint = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
-    return Issue("unknown-key", (*pointer, key), f"unknown key `{key[:80]}`", hint, on_key=True)
+    hidden = _is_secret(pointer) and len(key) > _LONGEST_WORD  # `token: {VALUE}` makes the value a key
+    name = "that is not shown" if hidden else f"`{key[:80]}`"
+    return Issue("unknown-key", (*pointer, key), f"unknown key {name}", hint, on_key=True)
 
 
 def _found(pointer: Pointer, value: Any) -> str:
     """Return a value in words; of what may be a secret written in the wrong place only its kind."""
-    secret = not _SECRET_KEYS.isdisjoint(map(str, pointer))
-    return "a value that is not shown" if secret and not isinstance(value, dict | list) else shown(value)
+    hidden = _is_secret(pointer) and not isinstance(value, dict | list)
+    return "a value that is not shown" if hidden else shown(value)
+
+
+def _is_secret(pointer: Pointer) -> bool:
+    return not _SECRET_KEYS.isdisjoint(map(str, pointer))
 
 
 def _refusal(keyword: str, details: Mapping[str, Any], found: str) -> str:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from bot.providers.secrets import redact_bytes
+
 try:
     import fcntl
 except ImportError:  # pragma: no cover - no POSIX; there the caller's own care is all there is
@@ -49,7 +51,9 @@ class FolderCache:
         return data if _checksum(data) == digest else None
 
     def put(self, name: str, data: bytes) -> None:
-        """Keep bytes under a name; the entry is there in full or not at all."""
+        """Keep bytes under a name; the entry is there in full or not at all, and never one with a secret in it."""
+        if redact_bytes(data) != data:
+            return
         path = self._path(name)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,10 +11,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
+
+from bot.providers import trace
+from bot.providers.secrets import redact
 
 if TYPE_CHECKING:  # the model takes longer to import than git takes to list a tree
     from bot.model.observed import Change
@@ -51,8 +55,8 @@ class GitError(Exception):
     def __init__(self, returncode: int, args: Sequence[str], stderr: str) -> None:
         """Keep the facts; every text is cleared of credentials."""
         self.returncode = returncode
-        self.arguments = tuple(without_credentials(arg) for arg in args)
-        self.stderr = without_credentials(stderr)
+        self.arguments = tuple(redact(without_credentials(arg)) for arg in args)
+        self.stderr = redact(without_credentials(stderr))
         super().__init__(f"git {' '.join(self.arguments[:1])}: {self.line}")
 
     @property
@@ -131,7 +135,16 @@ def git(
     timeout: float = TIMEOUT,
 ) -> bytes:
     """Run git in `repo` and return its standard output; raises `GitError`, also after `timeout` seconds."""
-    return finish(spawn(repo, *args, env=env, stdin=stdin is not None), args, stdin, timeout)
+    if not trace.on() or not trace.talks(args):
+        return finish(spawn(repo, *args, env=env, stdin=stdin is not None), args, stdin, timeout)
+    started, code = time.monotonic(), 0
+    try:
+        return finish(spawn(repo, *args, env=env, stdin=stdin is not None), args, stdin, timeout)
+    except GitError as error:
+        code = error.returncode
+        raise
+    finally:
+        trace.command([without_credentials(arg) for arg in args], code, trace.since(started))
 
 
 def text(data: bytes) -> str:

@@ -22,6 +22,9 @@ from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
+from bot.providers import trace
+from bot.providers.secrets import remember
+
 TIMEOUT = 30.0
 """Seconds for one request, the answer's body included."""
 
@@ -113,7 +116,9 @@ def _send(request: urllib.request.Request) -> Answer:
     proxies = tuple(sorted(urllib.request.getproxies().items()))
     opener = _opener(request.type or "", os.environ.get("GIT_SSL_CAINFO", ""), proxies)
     deadline = time.monotonic() + TIMEOUT
-    with opener.open(request, timeout=TIMEOUT) as response:
+    exchange = trace.Exchange(request.get_method(), request.full_url, dict(request.header_items()), request.data)
+    with exchange, opener.open(request, timeout=TIMEOUT) as response:
+        exchange.answered(response.status)
         if response.headers.get("Content-Type", "").partition(";")[0].strip() != _RESULT:
             return AskGit("the answer is not git's")
         body = bytearray()
@@ -152,7 +157,9 @@ def _authorization(parts: SplitResult) -> Mapping[str, str]:
         login, password = found[0], found[2]
     else:
         login, password = unquote(login or ""), unquote(password)
+    remember(password)
     token = base64.b64encode(f"{login}:{password}".encode()).decode()
+    remember(token)
     return {"Authorization": f"Basic {token}"}
 
 

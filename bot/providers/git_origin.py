@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bot.providers.git import ASK, FETCH, TIMEOUT, GitError, git, resolve, text, without_credentials
-from bot.providers.secrets import remember
+from bot.providers.secrets import remember, remember_surroundings
 
 _MOVED = re.compile(r"\((?:stale info|fetch first|non-fast-forward)\)|cannot lock ref|failed to update ref")
 _NO_REF = re.compile(r"couldn't find remote ref|[Rr]emote branch .* not found")
@@ -129,7 +129,9 @@ class AuthorizedOrigin:
 
     @cached_property
     def _url(self) -> str:
-        return text(git(self._checkout, "remote", "get-url", "origin").strip())
+        url = text(git(self._checkout, "remote", "get-url", "origin").strip())
+        remember_surroundings({}, url)
+        return url
 
     @property
     def _source(self) -> str:

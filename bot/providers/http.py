@@ -13,6 +13,7 @@ import re
 import ssl
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -23,6 +24,7 @@ from urllib3.response import HTTPResponse
 
 from bot import __version__
 from bot.ports import Cache
+from bot.providers import trace
 from bot.providers.git import without_credentials
 from bot.providers.http_limits import (
     ATTEMPTS,
@@ -34,7 +36,7 @@ from bot.providers.http_limits import (
     too_long,
     wait_asked,
 )
-from bot.providers.secrets import redact
+from bot.providers.secrets import redact, remember
 
 __all__ = (
     "ATTEMPTS",
@@ -88,11 +90,14 @@ class PoliteAdapter(HTTPAdapter):
         conditional: Cache | None = None,
         sleep: Sleep = time.sleep,
         timeout: tuple[float, float] = (CONNECT, READ),
+        *,
+        patient: bool = True,
     ) -> None:
         self._timeout = timeout
         self._budget = budget
         self._cache = conditional
-        super().__init__(pool_maxsize=16, max_retries=polite_retry(budget=budget, sleep=sleep))
+        self._patient = patient
+        super().__init__(pool_maxsize=16, max_retries=polite_retry(budget=budget, sleep=sleep) if patient else 0)
 
     def send(
         self,
@@ -104,6 +109,8 @@ class PoliteAdapter(HTTPAdapter):
         proxies: Any = None,
     ) -> requests.Response:
         """Send within the budget and with time-outs. Raises `requests.RequestException`, `RateLimited` among them."""
+        for name in _CREDENTIAL_HEADERS:  # also those that a library made, such as an app's signed token
+            remember(str(request.headers.get(name, "")).rpartition(" ")[2], passing=True)
         if self._budget:
             self._budget.take()
         name = self._name(request, stream)
@@ -116,8 +123,8 @@ class PoliteAdapter(HTTPAdapter):
             raise
         except OSError as error:  # what requests says of a CA file that is missing or holds no certificate
             raise requests.exceptions.SSLError(error, request=request) from error
-        long = too_long(response.status_code, response.headers)
-        if long or response.status_code == requests.codes.too_many_requests:
+        long = too_long(response.status_code, response.headers) if self._patient else None
+        if long or (self._patient and response.status_code == requests.codes.too_many_requests):
             response.close()
             raise RateLimited(long.until.timestamp() if long else time.time() + LONGEST_WAIT, request=request)
         if kept and response.status_code == requests.codes.not_modified:
@@ -127,8 +134,8 @@ class PoliteAdapter(HTTPAdapter):
 
     def _sent(self, request: requests.PreparedRequest, stream: bool, *how: Any) -> requests.Response:
         """Send, and read what is not wanted as a stream; a read whose answer breaks off is sent once more."""
-        response = super().send(request, stream, *how)
-        if stream or request.method != "GET":
+        response = self._traced(request, stream, *how)
+        if stream or request.method != "GET" or not self._patient:
             return response
         try:
             response.content  # noqa: B018 - reading keeps it
@@ -136,8 +143,19 @@ class PoliteAdapter(HTTPAdapter):
             response.close()
             if self._budget:
                 self._budget.take()
-            return super().send(request, stream, *how)
+            return self._traced(request, stream, *how, attempt=2)
         return response
+
+    def _traced(
+        self, request: requests.PreparedRequest, stream: bool, *how: Any, attempt: int = 1
+    ) -> requests.Response:
+        """Send, and say so where requests are traced."""
+        if not trace.on():
+            return super().send(request, stream, *how)
+        with trace.Exchange(request.method, request.url, request.headers, request.body, attempt) as exchange:
+            response = super().send(request, stream, *how)
+            exchange.answered(response.status_code)
+            return response
 
     def _name(self, request: requests.PreparedRequest, stream: bool) -> str:
         """The name under which the answer to a request is kept; empty where it is not."""
@@ -194,6 +212,15 @@ class _Session(requests.Session):
             settings["verify"] = self._ca
         return settings
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where an answer leads; nowhere where its `Location` is no address, which requests would stumble over."""
+        target = super().get_redirect_target(resp)
+        try:
+            urlsplit(target or "")
+        except ValueError:
+            return None
+        return target
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """On a redirect to another host take away every credential, not only `Authorization`."""
         before, after = response.request.url or "", prepared_request.url or ""
@@ -214,6 +241,7 @@ def session(
     conditional: Cache | None = None,
     sleep: Sleep = time.sleep,
     timeout: tuple[float, float] = (CONNECT, READ),
+    patient: bool = True,
 ) -> requests.Session:
     """A session with polite transport, for any number of threads.
 
@@ -222,10 +250,12 @@ def session(
     are kept there, asked for with If-None-Match, and handed out (status 200) where the server says 304. `timeout` is
     for a connection and for silence, where a request does not say. Requests raise
     `requests.RequestException` (`cause` puts it into words), `RateLimited` among them: no final 429 is handed out.
+    Where it is not `patient`, each request is sent once and every answer handed out, for those who time repeats
+    themselves; only the budget is still waited for.
     """
     made = _Session(ca)
     made.headers["User-Agent"] = USER_AGENT
-    adapter = PoliteAdapter(budget, conditional, sleep, timeout)
+    adapter = PoliteAdapter(budget, conditional, sleep, timeout, patient=patient)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made

@@ -21,8 +21,13 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
+from bot.providers import trace
+
 LONGEST_WAIT = 60.0
 """Seconds; a longer wait is an error that says until when."""
+
+LONGEST_SAID = 24 * 3600.0
+"""Seconds that a server is believed; a longer wait is asked about again after a day."""
 
 ATTEMPTS = 4
 """How often one request is sent at most."""
@@ -86,15 +91,28 @@ def wait_asked(status: int, headers: Mapping[str, str], now: float | None = None
     plain = CaseInsensitiveDict(headers)
     said = plain.get("Retry-After", "").strip()
     if said.isdecimal():
-        return float(said)
-    date = parsedate_tz(said) if said else None
-    if date:
-        return max(0.0, mktime_tz(date) - now)
+        return _bounded(float(said))
+    date = _moment(said)
+    if date is not None:
+        return _bounded(date - now)
     for prefix in ("X-RateLimit", "RateLimit"):
         reset = plain.get(f"{prefix}-Reset", "").strip()
         if plain.get(f"{prefix}-Remaining", "").strip() == "0" and reset.isdecimal():
-            return max(0.0, float(reset) - now) + 1  # it starts anew somewhere within that second
+            return _bounded(float(reset) - now) + 1  # it starts anew somewhere within that second
     return None
+
+
+def _bounded(wait: float) -> float:
+    return min(max(wait, 0.0), LONGEST_SAID)
+
+
+def _moment(said: str) -> float | None:
+    """The seconds since 1970 of a date as mail writes it; None for what is none, or is beyond the calendar."""
+    date = parsedate_tz(said) if said else None
+    try:
+        return float(mktime_tz(date)) if date else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def too_long(status: int, headers: Mapping[str, str], now: float | None = None) -> RateLimited | None:
@@ -147,6 +165,7 @@ class PoliteRetry(Retry):
             raise error  # a connection may have gone dead, but a server that is silent twice stays so for this pass
         following = super().increment(method, url, response, error, _pool, _stacktrace)
         following.asked = asked or 0.0
+        trace.repeated(response.status if response is not None else 0, error)
         return following
 
     def _may_repeat(self, method: str, status: int) -> bool:
@@ -163,6 +182,7 @@ class PoliteRetry(Retry):
         self.sleeper(self.asked or self.get_backoff_time())
         if self.budget:
             self.budget.take()
+        trace.resumed()
 
 
 def polite_retry(*, budget: Budget | None = None, sleep: Sleep = time.sleep) -> Retry:

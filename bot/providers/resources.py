@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
+@cache
 def schemas() -> dict[str, bytes]:
-    """The schema files by kind, e.g. `saas-file-1`."""
+    """The schema files by kind, e.g. `saas-file-1`; read once a process."""
     return {path.stem: path.read_bytes() for path in sorted(_folder("schemas").glob("*.json"))}
 
 

@@ -1,7 +1,8 @@
 """Findings as text, in the formats of `saasbot validate --format` (DESIGN section 9).
 
 All words of a finding may come from somebody else's file, so every format neutralises what its reader would act on:
-line breaks and terminal sequences in text, workflow commands, markup, characters that XML forbids.
+line breaks and terminal sequences in text, workflow commands, markup, characters that XML forbids. What is shaped like
+a secret is shown by none.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from html import escape
 from itertools import groupby
@@ -18,6 +20,7 @@ from string import ascii_letters, digits
 from typing import Any
 
 from bot.model.findings import Finding, Severity
+from bot.render.neutral import redact
 
 _UNRESERVED = frozenset(ascii_letters + digits + "-._~/")
 
@@ -43,7 +46,8 @@ def render(findings: Sequence[Finding], fmt: str, rules: Mapping[str, str]) -> s
 
     `rules` describes each rule id in one sentence. Raises ValueError for a format that does not exist.
     """
-    return _FORMATS[Format(fmt)](sorted(findings, key=_place), rules)
+    shown = [replace(each, message=redact(each.message), hint=redact(each.hint)) for each in findings]
+    return _FORMATS[Format(fmt)](sorted(shown, key=_place), rules)
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from use_in_ci.ci_expressions import github, gitlab
+from worlds import planted
 
 from bot.config.values import duration
 from bot.providers.demo_world import World, commit_to_service, lay_out
@@ -128,6 +129,7 @@ def shell(folder: Path, script: str, environment: Mapping[str, str], *options: s
         text=True,
         check=False,
     )
+    planted.printed(script, done.stdout + done.stderr)
     return Ran(done.returncode, done.stdout, done.stderr)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from use_in_ci.ci_jobs import shell
+from worlds import planted
 
 from bot.providers.demo_world import World, commit_to_service
 from bot.providers.git import git
@@ -18,7 +19,7 @@ from bot.providers.scaffold import commit_all, write_repository
 
 CONFIG, DEPLOYMENTS = "acme/saas-config", "acme/deployments"
 STAGE, PRODUCTION = "orders/orders/stage", "orders/orders/production"
-SECRETS = {"SAASBOT_KEY": "k" * 40}
+SECRETS = {"SAASBOT_KEY": planted.token("key")}
 STATE = "refs/saasbot/state"
 
 
@@ -67,6 +68,7 @@ class NewProject:
         self.edit("services/orders/saas.yml", "soak: 24h", "soak: 0s")
         git(self.checkout, "init", "--quiet", "--initial-branch=main")
         git(self.checkout, "remote", "add", "origin", origin)
+        planted.left(self.checkout / ".git" / "config")
         commit_all(self.checkout, "Start the config repository", "alice")
         git(self.checkout, "push", "--quiet", "origin", "main")
 
@@ -85,6 +87,7 @@ class NewProject:
         home.mkdir()
         options = ["-c", f"http.extraHeader={header}"] if header else []
         git(home, *options, "clone", "--quiet", "--no-tags", "--branch", branch, origin, "config")
+        planted.left(home / "config" / ".git" / "config")
         if header:
             git(home / "config", "config", f"http.{origin.rpartition('/acme/')[0]}/.extraheader", header)
         return home / "config"

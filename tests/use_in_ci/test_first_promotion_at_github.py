@@ -18,10 +18,11 @@ import pytest
 from docs.blocks import FENCE
 from use_in_ci.ci_jobs import GITHUB_FILE, ROOT, Ran, github_event, read, run_steps
 from use_in_ci.first_promotion import CONFIG, DEPLOYMENTS, PRODUCTION, SECRETS, STAGE, NewProject, runners
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 
 JOBS = read(GITHUB_FILE)["jobs"]
-TOKEN = "token-of-the-bot-0123"  # noqa: S105 - good for nothing but the fake
+TOKEN, ALICE, RUNNER = map(planted.token, ("bot", "alice", "runner"))
 
 
 def deploy_workflow() -> str:
@@ -45,7 +46,7 @@ class Repository(NewProject):
 
     def clone(self, branch: str = "main") -> Path:
         """What actions/checkout makes: the workflow's own token stays as a header in the clone's configuration."""
-        login = base64.b64encode(b"x-access-token:token-of-the-runner").decode()
+        login = base64.b64encode(f"x-access-token:{RUNNER}".encode()).decode()
         return self.job(self.server.clone_url, branch, header=f"AUTHORIZATION: basic {login}")
 
     def reconcile(self) -> list[tuple[str, str]]:
@@ -73,8 +74,8 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
     found = Repository(tmp_path, server)
     found.begin(".github/workflows/deploy.yml", deploy_workflow())
     server.add_project(DEPLOYMENTS, tmp_path / "deployments.git")
-    server.login("alice", "token-of-alice")
-    server.login("runner", "token-of-the-runner")
+    server.login("alice", ALICE)
+    server.login("runner", RUNNER)
 
     def work() -> None:
         for run in list(server.runs.all.values()):
@@ -82,7 +83,7 @@ def repository(tmp_path: Path) -> Iterator[Repository]:
                 server.runs.finish(run.id)
 
     with server, runners(work):
-        found.push("github", server.url, server.clone_url.replace("://", "://alice:token-of-alice@"))
+        found.push("github", server.url, server.clone_url.replace("://", f"://alice:{ALICE}@"))
         yield found
 
 

@@ -29,8 +29,10 @@ from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, cast
 from urllib.parse import parse_qsl
 
+from worlds import planted
 from worlds.contract import Contract
 from worlds.git_http import backend, read_body
+from worlds.ref_files import refs
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,11 @@ class FakeServer:
     unjudged: ClassVar[re.Pattern[str]] = re.compile(r"(?!)")
     """Paths that no document describes, such as a GraphQL endpoint; the fake judges them itself."""
 
+    told: ClassVar[re.Pattern[str]] = re.compile(r".*/trigger/pipeline")
+    """Paths whose requests carry a secret in their body, as the server's documentation has it."""
+
     def __init__(self, contract: Contract) -> None:
+        planted.watch()
         self.contract = contract
         self.faults: list[Fault] = []
         self.requests: list[Logged] = []
@@ -132,6 +138,7 @@ class FakeServer:
         self.lock = threading.RLock()
         """Held while a request is acted on; tests that change the server's state from outside hold it too."""
         self._earlier: dict[tuple[str, str], Answer] = {}
+        self._kept: dict[tuple[object, ...], tuple[object, Answer]] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -249,21 +256,31 @@ class FakeServer:
         if found is None or isinstance(found, Answer):
             return found
         repository, inside = found
-        status, headers, body = backend(
-            repository.parent,
-            request.method,
-            f"/{repository.name}{inside}" + (f"?{request.query}" if request.query else ""),
-            request.headers,
-            request.body,
-            more=self.git_environment(request),
-        )
+        state = _refs_asked(repository, inside, request)
+        asked = (repository, inside, request.query, request.body, request.headers.get("git-protocol", ""))
+        known, answer = self._kept.get(asked, (None, Answer()))
+        if known is None or known != state:
+            status, headers, body = backend(
+                repository.parent,
+                request.method,
+                f"/{repository.name}{inside}" + (f"?{request.query}" if request.query else ""),
+                request.headers,
+                request.body,
+                more=self.git_environment(request),
+            )
+            answer = Answer(status, body, headers)
+        if state is not None:
+            self._kept[asked] = (state, answer)
         if inside.endswith("git-receive-pack"):
             with self.lock:
                 self.git_moved(request)
-        return Answer(status, body, headers)
+        return answer
 
     def _log(self, request: Request, answer: Answer | None) -> Answer | None:
-        """Write the log's line."""
+        """Write the log's line. What a server is told in a URL or a body, it shows to others."""
+        if not request.path.endswith(("git-upload-pack", "git-receive-pack")) and not self.told.fullmatch(request.path):
+            asked = f"{request.method} {request.path}?{request.query}"
+            planted.printed(f"told to the fake: {request.method}", f"{asked}\n{request.body.decode(errors='replace')}")
         self.requests.append(
             Logged(request.method, request.path, request.query, 0 if answer is None else answer.status)
         )
@@ -276,6 +293,20 @@ class Refusal(Exception):
     def __init__(self, status: int, body: Any) -> None:
         super().__init__(status)
         self.answer = Answer(status, body)
+
+
+def _refs_asked(repository: Path, inside: str, request: Request) -> object | None:
+    """What git's answer to a question about refs depends on; None for anything else.
+
+    Git itself answers each question once, and again when a ref has moved: that is a process less for most passes.
+    """
+    if request.headers.get("git-protocol") != "version=2" or "content-encoding" in request.headers:
+        return None
+    if inside == "/info/refs" and request.query == "service=git-upload-pack":
+        return "what the server can do"
+    if inside == "/git-upload-pack" and request.body.startswith(b"0014command=ls-refs\n"):
+        return (refs(repository), (repository / "HEAD").read_text(encoding="utf-8"))
+    return None
 
 
 def _form(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from github import Auth, Github, GithubException
 from bot.providers import http
 from bot.providers.cache import FolderCache
 from bot.providers.http import Budget, RateLimited, cause, polite_retry, session, too_long, wait_asked
+from bot.providers.http_limits import LONGEST_SAID
 from bot.providers.secrets import remember
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -218,6 +219,9 @@ def test_a_long_wait_is_an_error_that_says_until_when(client: requests.Session, 
 def test_what_answers_ask_to_wait() -> None:
     assert wait_asked(429, {"retry-after": "7"}) == 7
     assert wait_asked(429, {"Retry-After": "soon"}) is None
+    assert wait_asked(429, {"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}) is None
+    assert wait_asked(429, {"Retry-After": "9" * 400}) == LONGEST_SAID
+    assert wait_asked(429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9" * 30}) == LONGEST_SAID + 1
     assert wait_asked(200, {"Retry-After": "7"}) is None
     assert wait_asked(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1010"}, now=1000) == 11
     assert wait_asked(403, {"X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "1010"}, now=1000) is None
@@ -495,3 +499,8 @@ def test_the_same_repeats_serve_pygithub(waits: list[float]) -> None:
         client.close()
     assert waits == [2.0, 0.5]
     assert isinstance(too_long(caught.value.status, caught.value.headers or {}), RateLimited)
+
+
+def test_an_answer_that_leads_to_no_address_is_handed_out() -> None:
+    with Server(Answer(302, {"Location": "http://["})) as server:
+        assert session().get(server.url).status_code == 302
