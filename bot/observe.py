@@ -17,9 +17,9 @@ from bot.core.context import Context
 from bot.core.proposal import proposed
 from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
-from bot.model.desired import Desired, Pipeline
+from bot.model.desired import Desired, Instance, Pipeline
 from bot.model.observed import Issue, MergeRequest, Note, Observed, Proposal, Recorded, RunFact, Unreachable, Wants
-from bot.model.state import Run, State, Thread
+from bot.model.state import Build, Run, State, Thread
 from bot.ports import ConfigTree, Ports
 from bot.settings import Settings
 
@@ -76,12 +76,19 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
     lineages = _all(looked_up, lambda url: ports.histories.lineage(url, looked_up[url]))
     titles = _all(wants.titles, lambda key: ports.histories.titles(*key))
     diffs = _all(wants.diffs, lambda iid: ports.forge.diff(merge_requests[iid]))
+    builds = _all(wants.builds, lambda key: _build(ports, *key))
+    images = _all(wants.images, lambda key: _digest(ports, *key))
     proposals = {iid: _proposal(ports, load, context, merge_requests[iid]) for iid in sorted(wants.proposals)}
     found = replace(
         observed,
         lineages={**observed.lineages, **lineages},
         looked_up={**observed.looked_up, **looked_up},
         titles={**observed.titles, **{f"{url} {old}..{new}": found for (url, old, new), found in titles.items()}},
+        builds={
+            **observed.builds,
+            **{(at.name, job, ref, url): found for (at, job, ref, url), found in builds.items()},
+        },
+        images={**observed.images, **{(key[0].name, *key[1:]): found for key, found in images.items()}},
         blobs={**observed.blobs, **_blobs(tree, wants.blobs)},
         diffs={**observed.diffs, **diffs},
         proposals={**observed.proposals, **proposals},
@@ -126,10 +133,10 @@ def _dashboard(ports: Ports, settings: Settings) -> Issue | None:
 
 
 def _refs(ports: Ports, desired: Desired) -> dict[str, Mapping[str, str] | Unreachable]:
-    """One request for each code repository that has a followed ref; none for full shas."""
+    """One request for each code repository that has a followed ref; none for full shas, or where builds lead."""
     wanted: dict[str, set[str]] = {}
     for target in desired.targets.values():
-        if not target.pinned and not target.disable:
+        if not target.pinned and not target.disable and target.upstream is None:
             wanted.setdefault(target.url, set()).add(target.ref)
     return _all(wanted, lambda url: ports.refs.resolve(url, sorted(wanted[url])))
 
@@ -157,6 +164,16 @@ def _unavailable(ports: Ports, desired: Desired) -> dict[str, str]:
     instances = {target.pipeline.instance.name: target.pipeline.instance for target in desired.targets.values()}
     found = {name: ports.pipelines(instance) for name, instance in instances.items()}
     return {name: provider.text for name, provider in found.items() if isinstance(provider, Unreachable)}
+
+
+def _build(ports: Ports, instance: Instance, job: str, ref: str, url: str) -> Build | Unreachable | None:
+    provider = ports.builds(instance)
+    return provider if isinstance(provider, Unreachable) else provider.newest(job, ref, url)
+
+
+def _digest(ports: Ports, instance: Instance, repository: str, tag: str) -> str | Unreachable:
+    provider = ports.images(instance)
+    return provider if isinstance(provider, Unreachable) else provider.digest(repository, tag)
 
 
 def _histories(observed: Observed, wants: Wants) -> dict[str, frozenset[str]]:

@@ -6,12 +6,12 @@ of the world (a lost race, a merge request that exists already, a run that was n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from bot.model.desired import Freeze, Instance, Pipeline
     from bot.model.observed import (
@@ -26,10 +26,14 @@ if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' p
         Unreachable,
     )
     from bot.model.plan import Commit
-    from bot.model.state import Run, Thread
+    from bot.model.state import Build, Run, Thread
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
+    BuildsFor = Callable[[Instance], "Builds | Unreachable"]
+    """The provider for an instance that upstreams name; `Unreachable` as above."""
+    ImagesFor = Callable[[Instance], "Images | Unreachable"]
+    """The provider for an instance that images name; `Unreachable` as above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,13 @@ class ConfigRepository(Protocol):
     def tree(self, sha: str) -> ConfigTree:
         """The tree of a commit that `fetch` brought."""
 
+    def history(self, sha: str, paths: Collection[str], most: int) -> Sequence[str]:
+        """The shas of the commits that led to `sha` and changed one of these files, the newest first, at most `most`.
+
+        Of a merge only the first parent counts. It goes back as far as the checkout does, which may be shallow; every
+        commit of it has a `tree`.
+        """
+
     def behind(self, branch: str, head: str = "") -> str:
         """One sentence if the checkout lacks commits of `branch`, whose head `fetch` brought; asks no server."""
 
@@ -95,6 +106,12 @@ class ForgeReader(Protocol):
     def open_merge_requests(self) -> Sequence[MergeRequest]:
         """All open merge requests into the config branch, in detail and with their notes."""
 
+    def own_merge_requests(self, ended: int) -> Sequence[MergeRequest]:
+        """The bot's own into the config branch, in detail and with their notes, by number.
+
+        All that are open, and of the others the `ended` newest at least; what a lost statefile is rebuilt from.
+        """
+
     def merge_request(self, iid: int) -> MergeRequest | None:
         """One merge request in any state, in detail; None if there is no such."""
 
@@ -119,9 +136,13 @@ class ForgeReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The world's ordinary no: a lost race, a conflict, a missing right. `text` is one sentence."""
+    """The world's ordinary no: a lost race, a conflict, a missing right. `text` is one sentence.
+
+    `again` says that the same request may be made again, not sooner than this; None that asking again is of no use.
+    """
 
     text: str
+    again: timedelta | None = None
 
 
 class ForgeWriter(Protocol):
@@ -204,6 +225,25 @@ class Histories(Protocol):
         """Return the commits after `old` up to `new`, newest first, at most 20."""
 
 
+class Builds(Protocol):
+    """Build jobs of one server, as sources of change."""
+
+    def newest(self, job: str, ref: str, url: str) -> Build | None:
+        """The newest successful build of a job; None where none has succeeded. A newer failure hides nothing.
+
+        `ref` is the branch or tag that the target follows, for servers whose jobs build several; `url` is the code
+        repository whose commit is wanted, where a build checked out more than one. The commit comes from the
+        build's own account of what it built; a build that gives none is passed over.
+        """
+
+
+class Images(Protocol):
+    """Container images of one registry."""
+
+    def digest(self, repository: str, tag: str) -> str:
+        """The digest that a tag stands for (`sha256:...`), of an index as of a single manifest; empty where missing."""
+
+
 class StateStore(Protocol):
     """The statefile's store with compare-and-swap."""
 
@@ -238,6 +278,8 @@ class Ports:
     cache: Cache
     forge: Forge
     pipelines: PipelinesFor
+    builds: BuildsFor
+    images: ImagesFor
     refs: Refs
     histories: Histories
     state: StateStore

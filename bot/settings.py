@@ -51,9 +51,13 @@ class ForgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class StateSettings:
-    """Where the statefile is."""
+    """Where the statefile is. `endpoint`, `region` and `ca` are for object stores; empty: what the environment says."""
 
     url: str
+    endpoint: str = ""
+    region: str = ""
+    ca: str = ""
+    """The file with the certificates that the endpoint's is checked against, seen from the config repository's root."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -23,6 +23,15 @@ ADVICE_LIMIT = 20
 COMPARED = 5_000
 """How many names are compared for one."""
 
+FITTING: Mapping[str | int, frozenset[str]] = {
+    "upstream": frozenset({"jenkins", "gitlab", "github"}),
+    "images": frozenset({"registry"}),
+}
+"""The providers that an instance may have where it stands below this key of a target."""
+
+PROVIDERS = frozenset({"command", "circleci", "gangway", "sparql"}).union(*FITTING.values())
+"""All that an instance may have; any other has a finding of its own."""
+
 Found = tuple[str, Issue]
 """A path with an issue in our shape of its document."""
 
@@ -34,6 +43,7 @@ def check(repository: Repository) -> Iterator[Found]:
     yield from _ids(repository)
     yield from channels(repository)
     yield from _blocks(repository)
+    yield from _kinds(repository)
     yield from _scopes(repository)
 
 
@@ -148,6 +158,18 @@ def _issue_of(kept: Sequence[Any]) -> Issue:
     """Return an issue as it came from the cache, where it is a list."""
     rule, pointer, *rest = kept
     return Issue(rule, tuple(pointer), *rest)
+
+
+def _kinds(repository: Repository) -> Iterator[Found]:
+    """Yield the upstreams and images whose instance is a server of another kind."""
+    for path, summary in repository.summaries.items():
+        for reference in summary.references if summary.kind == "saas-file" else ():
+            fitting = next((FITTING[part] for part in reference.pointer if part in FITTING), frozenset[str]())
+            instance = repository.summaries.get(repository.resolve(reference.path)) if fitting else None
+            provider = instance.facts["provider"] if instance and instance.kind == "instance" else ""
+            if provider in PROVIDERS - fitting:
+                message = f"`{reference.path[:200]}` is a server of kind {provider}, not {' or '.join(sorted(fitting))}"
+                yield path, Issue("wrong-instance", reference.pointer, message, "name another instance")
 
 
 def _scopes(repository: Repository) -> Iterator[Found]:

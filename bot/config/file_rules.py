@@ -8,9 +8,11 @@ from typing import Any
 from bot.config.documents import mapping_of, maps, target_pointer, targets_of
 from bot.config.rules import Issue
 from bot.config.schema import foreign_values
+from bot.config.secret_rules import secret_issues
 from bot.config.source import Pointer
 from bot.config.values import cron_fault, duration, is_timezone, moment
 from bot.model.desired import is_sha
+from bot.render.tags import tag_fault
 
 _DURATION_HINT = "write numbers with d, h, m or s, for example `1d12h`"
 _PLAIN = frozenset({str, bool, type(None)})
@@ -18,6 +20,7 @@ _PLAIN = frozenset({str, bool, type(None)})
 
 def check(kind: str, doc: dict[str, Any], *, compat: bool = False) -> Iterator[Issue]:
     """Yield every issue of a document of this kind; `compat` for one that was translated."""
+    yield from secret_issues(kind, doc)
     if kind == "saas-file":
         yield from _saas_file(doc)
         return
@@ -45,9 +48,25 @@ def _saas_file(doc: dict[str, Any]) -> Iterator[Issue]:
     for template_index, target_index, _, target in targets_of(doc):
         if "parameters" in target:
             yield from _parameters(target, target_pointer(template_index, target_index))
+        if "images" in target or "upstream" in target:
+            yield from _sources(target, target_pointer(template_index, target_index))
         promotion = target.get("promotion")
         if isinstance(promotion, dict):
             yield from _promotion(target, promotion, target_pointer(template_index, target_index))
+
+
+def _sources(target: dict[str, Any], at: Pointer) -> Iterator[Issue]:
+    """Yield tags that no image can have, and an upstream that nobody follows."""
+    for index, image in maps(target.get("images")):
+        tag = image.get("tag")
+        fault = tag_fault(tag) if isinstance(tag, str) else ""
+        if fault:
+            yield Issue("bad-tag", (*at, "images", index, "tag"), f"`{tag!s:.80}` is no tag of an image", fault)
+    ref = target.get("ref")
+    if "upstream" in target and isinstance(ref, str) and is_sha(ref):
+        message = "a target that pins a commit follows no build"
+        hint = "remove `upstream`, or follow a branch"
+        yield Issue("unused-upstream", (*at, "upstream"), message, hint, on_key=True, warning=True)
 
 
 def _parameters(holder: dict[str, Any], at: Pointer) -> Iterator[Issue]:

@@ -30,7 +30,7 @@ from bot.model.findings import Finding, Severity
 from bot.ports import Cache, ConfigTree, SourceFile
 from bot.settings import Settings
 
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 """Raised whenever a rule or the shape of a summary changes, so that no older summary is taken from the cache."""
 
 _KEPT = msgspec.msgpack.Decoder(dict[str, Kept])

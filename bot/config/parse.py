@@ -159,13 +159,13 @@ class Parser:
         )
 
     def _upstream(self, doc: Mapping[str, Any]) -> Upstream:
-        return Upstream(self._name(doc["instance"]["$ref"]), doc["name"])
+        return Upstream(self._instance(doc["instance"]["$ref"]), doc["name"])
 
     def _image(self, doc: Mapping[str, Any]) -> Image:
-        return Image(self._name(doc["instance"]["$ref"]), doc["repository"], doc["tag"])
+        return Image(self._instance(doc["instance"]["$ref"]), doc["repository"], doc["tag"])
 
-    def _name(self, reference: str) -> str:
-        return self.instance(self._repository.resolve(reference)).name
+    def _instance(self, reference: str) -> Instance:
+        return self.instance(self._repository.resolve(reference))
 
     def _named(self, reference: str) -> str:
         return self._repository.summaries[self._repository.resolve(reference)].name

@@ -43,7 +43,11 @@ RULES: Mapping[str, str] = {
     "promotion-cycle": "Targets wait for each other's promotion in a circle.",
     "disabled-publisher": "A target subscribes to a channel of a target that is disabled or deleted.",
     "url-mismatch": "A target subscribes to a channel of a target with another code repository.",
+    "secret-in-config": "A secret, or an address with a password, is written into a file; it is never shown.",
     "bad-with": "The `with` block of a pipeline would be refused by its provider.",
+    "bad-tag": "The tag of an image is a template that no image can have.",
+    "unused-upstream": "A target that pins a commit names an upstream, which it does not follow (a warning).",
+    "wrong-instance": "An upstream or an image names an instance whose provider has no builds or no images.",
     "unknown-scope": "A freeze names an environment, app or target that does not exist (a warning).",
 }
 """Every rule id with one sentence on what breaks it."""

@@ -10,6 +10,7 @@ from bot.config.documents import mapping_of, path_of, text_of
 from bot.config.judge import merged, places
 from bot.config.rules import Issue
 from bot.config.schema import Schemas, foreign_values
+from bot.config.secret_rules import secret_issues
 from bot.config.summary import Place
 from bot.model.desired import SecretRef
 from bot.model.findings import Finding, Severity
@@ -115,6 +116,7 @@ def _issues(doc: Any, schemas: Schemas) -> list[Issue]:
 
 def _own(doc: dict[str, Any]) -> Iterator[Issue]:
     yield from foreign_values(doc, ())
+    yield from secret_issues("settings", doc)
     prefix = text_of(mapping_of(doc.get("commands")).get("prefix"))
     word = prefix.removeprefix("/").casefold()
     if prefix.startswith("/") and word in QUICK_ACTIONS:
@@ -124,6 +126,11 @@ def _own(doc: dict[str, Any]) -> Iterator[Issue]:
     if isinstance(folder, str) and _escapes(folder):
         message = f"`{folder[:80]}` is not a folder inside the repository"
         yield Issue("bad-value", ("dataDir",), message, "write a path relative to this file, such as `data`")
+    state = mapping_of(doc.get("state"))
+    if text_of(state.get("url")).startswith(("file:", "git:")):
+        for key in sorted({"endpoint", "region", "ca"} & state.keys()):
+            message = f"`{key}` is for object stores, and the state is not in one"
+            yield Issue("bad-value", ("state", key), message, "leave it out, or name an `s3:`, `gs:` or `az:` address")
 
 
 def _escapes(folder: str) -> bool:
@@ -141,7 +148,7 @@ def _settings(doc: Mapping[str, Any]) -> Settings:
     return Settings(
         branch=doc["branch"],
         forge=ForgeSettings(forge.pop("provider"), forge),
-        state=StateSettings(doc["state"]["url"]),
+        state=StateSettings(**doc["state"]),
         data_dir=_folder(doc.get("dataDir", ".")),
         bot=BotSettings(**doc.get("bot", {})),
         promotions=_promotions(doc.get("promotions", {})),

@@ -30,7 +30,7 @@ def effective(target: Target) -> dict[str, Any]:
             "cluster": target.namespace.cluster,
             "environment": target.namespace.environment,
         },
-        "images": [{"instance": i.instance, "repository": i.repository, "tag": i.tag} for i in target.images],
+        "images": [{"instance": i.instance.name, "repository": i.repository, "tag": i.tag} for i in target.images],
         "pipeline": target.pipeline.name,
     }
     return {key: value for key, value in document.items() if value not in ("", None, {}, [])}

@@ -9,13 +9,14 @@ from bot.core import verbs as words
 from bot.core.batches import content
 from bot.core.branches import remember
 from bot.core.commands import freeze_until
-from bot.core.follow import cancel
+from bot.core.follow import cancel, stop_reason
 from bot.core.gates import NEVER_OVERRIDDEN, same_url
 from bot.core.promotion import choose, newer
 from bot.core.scope import Scope, owners_of
 from bot.core.sheet import Sheet
+from bot.core.sources import Offer, offer_of
 from bot.model.desired import Target, is_sha
-from bot.model.observed import Note, Proposal, Unreachable
+from bot.model.observed import Note, Proposal
 from bot.model.plan import Gate
 from bot.model.state import (
     Block,
@@ -26,12 +27,14 @@ from bot.model.state import (
     Pin,
     PromotionRequest,
     Question,
-    Reason,
     RunRequest,
     RunStatus,
     Veto,
 )
 from bot.render.words import short, utc
+
+ORDERS_MOST = 1000
+"""Blocks, and freezes by command, that the statefile holds: they stand until they are taken back."""
 
 SHORTEST = 7
 """Digits of an abbreviated sha that are taken as one."""
@@ -120,8 +123,8 @@ def _cancel(sheet: Sheet, note: Note, scope: Scope) -> Done:
         record = sheet.target_state(target.id)
         if record is None or record.run is None or not record.run.status.in_flight:
             continue
-        reason = Reason("command", f"{note.author} asked to stop run {record.run.number}")
-        cancel(sheet, record, record.run, target.pipeline, reason)
+        run = replace(record.run, stop=note.author)
+        cancel(sheet, record, run, target.pipeline, stop_reason(run))
         stopped.append(target.id)
     return Done(ok=bool(stopped), text="stops " + ", ".join(stopped) if stopped else "no run is in flight here")
 
@@ -205,7 +208,8 @@ def _full_sha(sheet: Sheet, target: Target, sha: str) -> str:
     known = {p.sha for channel, _ in sheet.subscribed(target) for p in sheet.publications(channel)}
     record = sheet.target_state(target.id)
     if record is not None:
-        known |= {record.sha, record.deployed_sha, record.run.previous if record.run is not None else ""}
+        run = record.run
+        known |= {record.sha, record.deployed_sha, record.previous, run.previous if run is not None else ""}
     found = [each for each in known if each.startswith(sha)]
     return found[0] if len(found) == 1 else sha
 
@@ -214,7 +218,8 @@ def _rollback(sheet: Sheet, command: words.Rollback, note: Note, target: Target)
     if not target.pinned:
         return Done(ok=False, text=f"{target.id} follows {target.ref}: revert there, or `pin` it")
     record = sheet.target_state(target.id)
-    before = record.run.previous if record is not None and record.run is not None else ""
+    run = record.run if record is not None else None
+    before = (run.previous if run is not None else "") or (record.previous if record is not None else "")
     sha = _full_sha(sheet, target, command.sha or before)
     if not is_sha(sha):
         return Done(ok=False, text=f"no earlier version of {target.id} is on record: `rollback {target.id} to <sha>`")
@@ -252,6 +257,10 @@ def _block(sheet: Sheet, command: words.Block | words.Unblock, note: Note) -> Do
         found = len(others) != len(sheet.state.blocks)
         sheet.state = replace(sheet.state, blocks=others)
         return Done(ok=found, text="unblocked" if found else "it was not blocked by a command; see blockedVersions")
+    if len(others) >= ORDERS_MOST:
+        return Done(
+            ok=False, text=f"{ORDERS_MOST} versions are blocked by command: `unblock` some, or use blockedVersions"
+        )
     block = Block(command.url, command.sha, note.author, sheet.now, command.reason)
     sheet.state = replace(sheet.state, blocks=(*others, block))
     return Done(ok=True, text=f"{short(command.sha)} of {command.url} will not be promoted or started")
@@ -290,12 +299,11 @@ def _due_sha(sheet: Sheet, target: Target, scope: Scope) -> str:
             return ""
         return proposal.changed.get(target.id, target).ref
     choice = choose(sheet, target)
-    sha = sheet.facts.sha(target)
     record = sheet.target_state(target.id)
-    waiting = not isinstance(sha, Unreachable) and (record is None or record.sha != sha)
-    if waiting or choice is None:
-        return "" if isinstance(sha, Unreachable) else sha
-    return choice.sha
+    offer = offer_of(sheet.facts, target, record)
+    sha = offer.sha if isinstance(offer, Offer) else ""
+    waiting = bool(sha) and (record is None or record.sha != sha)
+    return sha if waiting or choice is None else choice.sha
 
 
 def _freeze(sheet: Sheet, command: words.FreezeCmd | words.Unfreeze, note: Note) -> Done:
@@ -308,6 +316,8 @@ def _freeze(sheet: Sheet, command: words.FreezeCmd | words.Unfreeze, note: Note)
     until = freeze_until(command.until, sheet.now) if command.until else None
     if command.until and (until is None or until <= sheet.now):
         return Done(ok=False, text=f"{command.until} is no time to come: write 4h or 2026-01-02T08:00:00Z")
+    if len(others) >= ORDERS_MOST:
+        return Done(ok=False, text=f"{ORDERS_MOST} freezes stand by command: `unfreeze` some, or use a freeze file")
     freeze = CommandFreeze(scope, note.author, sheet.now, command.reason, until)
     sheet.state = replace(sheet.state, freezes=(*others, freeze))
     return Done(ok=True, text=f"{scope} is frozen until {utc(until) if until else '`unfreeze`'}")

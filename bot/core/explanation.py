@@ -9,11 +9,13 @@ from bot.core import diff
 from bot.core.gates import gates, holding
 from bot.core.promotion import choose
 from bot.core.sheet import Sheet
-from bot.core.triggers import candidate, reasons_of, waits_for
+from bot.core.sources import Offer, offer_of
+from bot.core.triggers import candidate, reasons_of
 from bot.model.desired import Target
-from bot.model.observed import Unreachable
 from bot.model.plan import Verdict
 from bot.model.state import Reason, TargetState
+
+DISABLED = "disabled in the config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +47,16 @@ def explain_on(sheet: Sheet, target: str) -> Explanation:
     if found is None:
         problem = context.desired.invalid_targets.get(target) or f"the config has no target {target}"
         return Explanation(target, context.now, record=record, problem=problem)
-    sha = sheet.facts.sha(found)
-    if isinstance(sha, Unreachable) or waits_for(found):
-        problem = sha.text if isinstance(sha, Unreachable) else waits_for(found)
-        return Explanation(target, context.now, found, record, problem=problem)
-    return _explained(sheet, found, record, sha)
+    offer = offer_of(sheet.facts, found, record)
+    if isinstance(offer, Offer):
+        return _explained(sheet, found, record, offer)
+    problem = DISABLED if found.disable else offer.text
+    return Explanation(target, context.now, found, record, problem=problem)
 
 
-def _explained(sheet: Sheet, target: Target, record: TargetState | None, sha: str) -> Explanation:
-    config = diff.canonical(diff.effective(target))
-    reasons = () if target.disable else reasons_of(sheet, target, record, config, sha)
+def _explained(sheet: Sheet, target: Target, record: TargetState | None, offer: Offer) -> Explanation:
+    config, sha = diff.canonical(diff.effective(target)), offer.sha
+    reasons = () if target.disable else reasons_of(sheet, target, record, config, offer)
     kinds = frozenset(reason.kind for reason in reasons)
     run = gates(candidate(sheet, target, sha, diff.config_hash(config), kinds), sheet)
     choice = choose(sheet, target)
@@ -65,7 +67,7 @@ def _explained(sheet: Sheet, target: Target, record: TargetState | None, sha: st
         desired=target,
         record=record,
         sha=sha,
-        problem="disabled in the config" if target.disable else "",
+        problem=DISABLED if target.disable else "",
         reasons=reasons,
         run=run,
         promoted_sha=choice.sha if choice is not None else "",

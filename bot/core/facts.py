@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bot.model.desired import Target
+from bot.model.desired import Image, Instance, Target, Upstream
 from bot.model.observed import BranchDiff, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
+from bot.model.state import Build
 
 
 @dataclass(slots=True)
@@ -24,6 +25,8 @@ class Facts:
     changes: set[int] = field(default_factory=set)
     users: set[str] = field(default_factory=set)
     heads: bool = False
+    jobs: set[tuple[Instance, str, str, str]] = field(default_factory=set)
+    tags: set[tuple[Instance, str, str]] = field(default_factory=set)
 
     def wanted(self) -> Wants:
         """Everything that was asked and not known."""
@@ -35,6 +38,8 @@ class Facts:
             proposals=frozenset(self.changes),
             roles=frozenset(self.users),
             branches=self.heads,
+            builds=frozenset(self.jobs),
+            images=frozenset(self.tags),
         )
 
     def sha(self, target: Target) -> str | Unreachable:
@@ -49,6 +54,20 @@ class Facts:
         return refs.get(target.ref) or Unreachable(
             f"{target.url} has no branch or tag {target.ref!r}: correct the ref of {target.id} or push it"
         )
+
+    def build(self, upstream: Upstream, ref: str, url: str) -> Build | Unreachable | None:
+        """The newest successful build of a job, None where none has succeeded; `Unreachable` until it is looked up."""
+        key = (upstream.instance.name, upstream.job, ref, url)
+        if key not in self.observed.builds:
+            self.jobs.add((upstream.instance, upstream.job, ref, url))
+        return self.observed.builds.get(key, Unreachable(f"{upstream.job} on {upstream.instance.name} was not asked"))
+
+    def digest(self, image: Image, tag: str) -> str | Unreachable:
+        """The digest of an image, empty where there is no such image; `Unreachable` until it is looked up."""
+        key = (image.instance.name, image.repository, tag)
+        if key not in self.observed.images:
+            self.tags.add((image.instance, image.repository, tag))
+        return self.observed.images.get(key, Unreachable(f"{image.repository}:{tag} was not looked up"))
 
     def run(self, key: str) -> RunFact | Unreachable | None:
         """What the downstream server says of a run; None means it never started, and only a server may say that."""

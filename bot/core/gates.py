@@ -46,6 +46,8 @@ class Candidate:
     person: bool = False
     asked: bool = False
     retry: bool = False
+    fresh: bool = False
+    """Whether a build or an image behind this sha is another one than the last run's: what failed then was not this."""
 
 
 SAME_REF_GATES = (
@@ -304,7 +306,7 @@ def _failed(candidate: Candidate, sheet: Sheet) -> Verdict:
     record = sheet.target_state(candidate.target.id)
     run = record.run if record is not None else None
     same = run is not None and run.same_content(candidate.sha, candidate.config_hash, delete=candidate.target.delete)
-    if run is None or not same or candidate.asked or run.status not in ENDED_BADLY:
+    if run is None or not same or candidate.asked or candidate.fresh or run.status not in ENDED_BADLY:
         return Verdict(Gate.FAILED, True, "this content has not failed")
     if candidate.retry and run.finished_at is not None:
         due = run.finished_at + schedule.backoff(run.attempt)

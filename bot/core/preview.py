@@ -8,6 +8,7 @@ from bot.core import diff, promotion, triggers
 from bot.core.branches import is_own
 from bot.core.gates import gates, holding
 from bot.core.sheet import Sheet
+from bot.core.sources import Missing, Offer, offer_of
 from bot.model.desired import Target
 from bot.model.observed import BranchDiff, MergeRequest, MergeRequestStatus, Proposal, Unreachable
 from bot.model.plan import Held
@@ -54,21 +55,26 @@ def change(sheet: Sheet, merge_request: MergeRequest) -> comments.ChangeView | N
     return comments.ChangeView(tuple(starts), tuple(held), tuple(_notices(proposal)), prefix=prefix)
 
 
-def _sha(sheet: Sheet, target: Target) -> str:
-    sha = sheet.facts.sha(target)
-    return "" if isinstance(sha, Unreachable) else sha
+def _offer(sheet: Sheet, target: Target) -> Offer:
+    """What the target would run; what is missing yet is waited for after the merge."""
+    offer = offer_of(sheet.facts, target, sheet.target_state(target.id))
+    if isinstance(offer, Missing):
+        return offer.offer
+    return Offer("") if isinstance(offer, Unreachable) else offer
 
 
 def _start(sheet: Sheet, target: Target) -> comments.StartLine | None:
     config = diff.canonical(diff.effective(target))
     record = sheet.target_state(target.id)
-    sha = _sha(sheet, target)
-    reasons = triggers.reasons_of(sheet, target, record, config, sha or (record.sha if record is not None else ""))
+    offer = _offer(sheet, target)
+    if not offer.sha and record is not None:
+        offer = Offer(record.sha, record.sources)
+    reasons = triggers.reasons_of(sheet, target, record, config, offer)
     return comments.StartLine(target.id, reasons) if reasons else None
 
 
 def _held(sheet: Sheet, before: Target | None, target: Target) -> Iterable[Held]:
-    sha = _sha(sheet, target)
+    sha = _offer(sheet, target).sha
     moved = before is not None and bool(target.promotion.subscribe) and before.ref != target.ref
     if before is not None and moved:
         candidate = promotion.candidate(target, sha, person=True, current=before.ref)

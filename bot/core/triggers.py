@@ -5,14 +5,18 @@ Two reasons to start the same target give one run with two reasons. No other cod
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
 from bot.core import diff
+from bot.core.adoption import adopt, adopt_missing, present, publisher_configs, record_as, rerecord
 from bot.core.follow import cancel, start
 from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding
 from bot.core.renames import adopting, gone
 from bot.core.sheet import Sheet
+from bot.core.source_changes import FRESH, moved_sources
+from bot.core.sources import Missing, Offer, offer_of, with_images
 from bot.model.desired import OnNewer, Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, RecordState
@@ -35,94 +39,42 @@ def start_runs(sheet: Sheet) -> None:
 
 
 def _consider(sheet: Sheet, target: Target) -> None:
-    sha = sheet.facts.sha(target)
     record = sheet.target_state(target.id)
     if record is not None:
-        record = _present(sheet, target, record)
-    if record is None and adopting(sheet.context):
-        _adopt(sheet, target, sha)
+        record = present(sheet, target, record)
+    adopted = record is None and adopting(sheet.context)
+    if target.disable and not adopted:
         return
-    if target.disable:
+    offer = offer_of(sheet.facts, target, record)
+    if adopted:
+        adopt(sheet, target, offer)
         return
-    if waits_for(target):
-        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, waits_for(target))
-        if record is None or not record.sha:
-            return
-        sha = record.sha
-    if isinstance(sha, Unreachable):
-        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, sha.text)
+    if not isinstance(offer, Offer):
+        sheet.hold(f"target:{target.id}", Gate.UNREACHABLE, offer.text)
+        if isinstance(offer, Missing):
+            record = adopt_missing(sheet, record, offer)
+            offer = _meanwhile(sheet, target, record)
+    if not isinstance(offer, Offer):
         return
     config = diff.canonical(diff.effective(target))
     if record is not None:
-        record = _rerecord(sheet, target, record, config, sha)
-    _start_or_hold(sheet, target, record, config, sha, reasons_of(sheet, target, record, config, sha))
+        record = rerecord(sheet, target, record, config, offer)
+    _start_or_hold(sheet, target, record, config, offer)
 
 
-def waits_for(target: Target) -> str:
-    """Why a target's source of change cannot be read by this version, or an empty text."""
-    if target.upstream is not None:
-        return f"builds of {target.upstream.job} on {target.upstream.instance} cannot be read: no builds provider"
-    if target.images:
-        return f"images such as {target.images[0].repository} cannot be read: no registry provider"
-    return ""
+def _meanwhile(sheet: Sheet, target: Target, record: TargetState | None) -> Offer | Missing | Unreachable:
+    """What a target runs while its newer commit waits: a changed configuration goes out at the commit it has."""
+    if record is None or not record.sha or target.pinned or record.ref != target.ref:
+        return Missing("has run nothing yet that could run again", Offer(""))
+    build = record.sources.build if record.sources is not None else None
+    return with_images(sheet.facts, target, record.sha, build)
 
 
-def _present(sheet: Sheet, target: Target, record: TargetState) -> TargetState:
-    """The record with where the target is now and what it publishes; nothing starts by that."""
-    now = (None, target.file, target.promotion.publish)
-    if (record.removed_at, record.file, record.publish) == now:
-        return record
-    record = replace(record, removed_at=None, file=target.file, publish=target.promotion.publish)
-    sheet.put_target(record)
-    return record
-
-
-def _adopt(sheet: Sheet, target: Target, sha: str | Unreachable) -> None:
-    config = diff.canonical(diff.effective(target))
-    record = TargetState(
-        id=target.id,
-        file=target.file,
-        ref=target.ref,
-        sha="" if isinstance(sha, Unreachable) else sha,
-        config=config,
-        config_hash=diff.config_hash(config),
-        adopted=True,
-        deleted=target.delete,
-        publishers=_adopted_publishers(sheet, target),
-        publish=target.promotion.publish,
-    )
-    _record(sheet, record, Reason("adopted", _as_found(target, sha)))
-
-
-def _as_found(target: Target, sha: str | Unreachable) -> str:
-    if isinstance(sha, Unreachable):
-        return f"{target.ref} could not be read yet and is recorded when it can: {sha.text}"
-    return f"found there already: {short(sha) if target.pinned else f'{target.ref} at {short(sha)}'}"
-
-
-def _record(sheet: Sheet, record: TargetState, reason: Reason) -> None:
-    sheet.put_target(record)
-    sheet.actions.append(RecordState(f"target:{record.id}", (reason,), record))
-
-
-def _rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, sha: str) -> TargetState:
-    """Bring a record up to date where nothing has to run: a new hash version, an adopted ref that is reachable now."""
-    if not diff.same_version(record.config_hash):
-        record = replace(record, ref=target.ref, config=config, config_hash=diff.config_hash(config))
-        _record(sheet, record, Reason("hash_version", f"recorded again as hash version {diff.HASH_VERSION}"))
-    unseen = _publisher_configs(sheet, target, sha).items() - record.publishers.items()
-    fresh = {publisher: digest for publisher, digest in unseen if publisher not in record.publishers}
-    if fresh:
-        record = replace(record, publishers={**record.publishers, **fresh})
-        sheet.put_target(record)
-    if record.adopted and not record.sha:
-        record = replace(record, sha=sha)
-        _record(sheet, record, Reason("adopted", f"{target.ref} could be read now: {short(sha)}"))
-    return record
-
-
-def reasons_of(sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str) -> tuple[Reason, ...]:
+def reasons_of(
+    sheet: Sheet, target: Target, record: TargetState | None, config: str, offer: Offer
+) -> tuple[Reason, ...]:
     """Every reason to run this target now; empty if there is none."""
+    sha = offer.sha
     if record is None:
         return (Reason("new_target", f"{target.id} is new at {target.ref} {short(sha)}"),)
     if target.delete:
@@ -133,9 +85,14 @@ def reasons_of(sheet: Sheet, target: Target, record: TargetState | None, config:
     if record.deleted or (record.run is not None and record.run.action is RunAction.DELETE):
         reasons.append(Reason("new_target", f"{target.id} was to be deleted and is wanted again"))
     reasons += _config_reasons(target, record, config, sha)
+    reasons += moved_sources(target, record, offer, same_config=diff.hash_of(config, record) == record.config_hash)
     reasons += _moving_commit(target, record, sha)
     reasons += _publisher_config(sheet, target, record, sha)
-    return (*reasons, *_again(sheet, target, record, diff.hash_of(config, record), sha))
+    return (*reasons, *_again(sheet, target, record, diff.hash_of(config, record), sha, fresh=_fresh(reasons)))
+
+
+def _fresh(reasons: Iterable[Reason]) -> bool:
+    return any(reason.kind in FRESH for reason in reasons)
 
 
 def _config_reasons(target: Target, record: TargetState, config: str, sha: str) -> list[Reason]:
@@ -152,46 +109,27 @@ def _config_reasons(target: Target, record: TargetState, config: str, sha: str) 
 
 
 def _moving_commit(target: Target, record: TargetState, sha: str) -> list[Reason]:
-    if target.pinned or record.ref != target.ref or record.sha == sha:
+    if target.pinned or record.ref != target.ref or record.sha == sha or target.upstream or target.images:
         return []
     return [Reason("moving_commit", f"{target.ref} moved {short(record.sha) or 'from nothing'} -> {short(sha)}")]
 
 
-def _publisher_configs(sheet: Sheet, target: Target, sha: str) -> dict[str, str]:
-    """By publisher: the configuration that it published of this sha."""
-    if not target.promotion.redeploy_on_publisher_config_change:
-        return {}
-    return {
-        publication.target: publication.config_hash
-        for channel in target.promotion.subscribe
-        for publication in sheet.publications(channel)
-        if publication.sha == sha
-    }
-
-
-def _adopted_publishers(sheet: Sheet, target: Target) -> dict[str, str]:
-    """By publisher: the configuration that it has while everything is taken as it is found."""
-    if not target.promotion.redeploy_on_publisher_config_change:
-        return {}
-    targets = sheet.context.desired.targets
-    found = {publisher for _, publishers in sheet.subscribed(target) for publisher in publishers}
-    return {each: diff.config_hash(diff.canonical(diff.effective(targets[each]))) for each in found if each in targets}
-
-
 def _publisher_config(sheet: Sheet, target: Target, record: TargetState, sha: str) -> list[Reason]:
-    now = _publisher_configs(sheet, target, sha)
+    now = publisher_configs(sheet, target, sha)
     changed = sorted(p for p, digest in now.items() if record.publishers.get(p, digest) != digest)
     return [Reason("publisher_config", f"{publisher} succeeded with a new configuration") for publisher in changed]
 
 
-def _again(sheet: Sheet, target: Target, record: TargetState, config_hash: str, sha: str) -> tuple[Reason, ...]:
-    """A command asked, or a failed run has retries left."""
+def _again(
+    sheet: Sheet, target: Target, record: TargetState, config_hash: str, sha: str, *, fresh: bool = False
+) -> tuple[Reason, ...]:
+    """A command asked, or a failed run has retries left; with a `fresh` build or image it is another content."""
     request = sheet.state.run_requests.get(target.id)
     if request is not None:
         return (Reason(request.kind, f"{request.by} asked for it"),)
     run = record.run
     same = run is not None and run.same_content(sha, config_hash, delete=target.delete)
-    if run is None or not same or run.status is not RunStatus.FAILED or run.attempt > target.pipeline.retries:
+    if run is None or not same or fresh or run.status is not RunStatus.FAILED or run.attempt > target.pipeline.retries:
         return ()
     return (Reason("retry", f"attempt {run.attempt + 1} of {target.pipeline.retries + 1}"),)
 
@@ -212,13 +150,13 @@ def candidate(sheet: Sheet, target: Target, sha: str, config_hash: str, kinds: f
         person=by_hand,
         asked=target.id in sheet.state.run_requests,
         retry="retry" in kinds,
+        fresh=bool(kinds & FRESH),
     )
 
 
-def _start_or_hold(
-    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str, reasons: tuple[Reason, ...]
-) -> None:
-    digest = diff.hash_of(config, record)
+def _start_or_hold(sheet: Sheet, target: Target, record: TargetState | None, config: str, offer: Offer) -> None:
+    reasons = reasons_of(sheet, target, record, config, offer)
+    digest, sha = diff.hash_of(config, record), offer.sha
     if not reasons:
         _hold_stuck(sheet, target, record, sha, digest)
         return
@@ -235,7 +173,7 @@ def _start_or_hold(
         _cancel_older(sheet, target, record, sha, digest)
     if verdicts:
         return
-    _start(sheet, target, record, config, sha, reasons)
+    _start(sheet, target, record, config, offer, reasons)
 
 
 def _hold_stuck(sheet: Sheet, target: Target, record: TargetState | None, sha: str, digest: str) -> None:
@@ -257,9 +195,9 @@ def _cancel_older(sheet: Sheet, target: Target, record: TargetState | None, sha:
 
 
 def _start(
-    sheet: Sheet, target: Target, record: TargetState | None, config: str, sha: str, reasons: tuple[Reason, ...]
+    sheet: Sheet, target: Target, record: TargetState | None, config: str, offer: Offer, reasons: tuple[Reason, ...]
 ) -> None:
-    digest = diff.config_hash(config)
+    digest, sha = diff.config_hash(config), offer.sha
     number = (record.run_number if record is not None else 0) + 1
     last = record.run if record is not None else None
     same = last is not None and last.same_content(sha, digest, delete=target.delete)
@@ -280,11 +218,11 @@ def _start(
         instance=target.pipeline.instance,
     )
     before = record or TargetState(target.id, target.file, target.ref, "", "", "")
-    publishers = {**before.publishers, **_publisher_configs(sheet, target, sha)}
+    publishers = {**before.publishers, **publisher_configs(sheet, target, sha)}
     sheet.put_target(
         replace(
             before, ref=target.ref, sha=sha, config=config, config_hash=digest, run_number=number, run=run,
-            adopted=False, deleted=False, publishers=publishers,
+            adopted=False, deleted=False, publishers=publishers, sources=offer.sources,
         )
     )  # fmt: skip
     requests = {key: value for key, value in sheet.state.run_requests.items() if key != target.id}
@@ -316,7 +254,7 @@ def _removed(sheet: Sheet) -> None:
     for record in gone(sheet):
         subject = f"target:{record.id}"
         if record.removed_at is None:
-            _record(sheet, replace(record, removed_at=sheet.now), Reason("removed", "no longer in the config"))
+            record_as(sheet, replace(record, removed_at=sheet.now), Reason("removed", "no longer in the config"))
         elif sheet.now - record.removed_at >= REMOVED_KEPT and not (record.run and record.run.status.in_flight):
             sheet.drop_target(record.id)
             sheet.actions.append(RecordState(subject, (Reason("collected", "removed 30 days ago"),)))

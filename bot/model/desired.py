@@ -129,9 +129,9 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A build job whose newer successes start the target."""
+    """A build job whose newer successes start the target; `job` is the name by which its server knows it."""
 
-    instance: str
+    instance: Instance
     job: str
 
 
@@ -139,7 +139,7 @@ class Upstream:
 class Image:
     """An image that must exist for the followed commit; `tag` is a template such as `{sha7}`."""
 
-    instance: str
+    instance: Instance
     repository: str
     tag: str
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bot.model.desired import Freeze, Target
-from bot.model.state import RunStatus, State, Thread
+from bot.model.desired import Freeze, Instance, Target
+from bot.model.state import Build, RunStatus, State, Thread
 
 
 class Role(StrEnum):
@@ -188,13 +188,17 @@ class Wants:
     """Merge requests (iid) of people whose config after the merge is needed."""
     roles: frozenset[str] = frozenset()
     """Users whose role at the forge is needed."""
+    builds: frozenset[tuple[Instance, str, str, str]] = frozenset()
+    """Build jobs whose newest success is needed: (instance, job, ref, code repository url)."""
+    images: frozenset[tuple[Instance, str, str]] = frozenset()
+    """Images whose digest is needed: (instance, repository, tag)."""
     branches: bool = False
     """Whether the heads of the bot's branches are needed."""
 
     def __bool__(self) -> bool:
         """Whether anything is wanted."""
         sets = (self.histories, self.titles, self.blobs, self.diffs, self.proposals, self.roles)
-        return self.branches or any(sets)
+        return self.branches or any(sets) or bool(self.builds) or bool(self.images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,10 @@ class Observed:
     nonce: str
     refs: Mapping[str, Mapping[str, str] | Unreachable] = field(default_factory=dict)
     runs: Mapping[str, RunFact | Unreachable | None] = field(default_factory=dict)
+    builds: Mapping[tuple[str, str, str, str], Build | Unreachable | None] = field(default_factory=dict)
+    """Keyed (instance name, job, ref, code repository url): the newest successful build, None where none has succeeded."""
+    images: Mapping[tuple[str, str, str], str | Unreachable] = field(default_factory=dict)
+    """Keyed (instance name, repository, tag): the digest, empty where there is no such image."""
     merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)
     commands: tuple[Note, ...] = ()
     lineages: Mapping[str, Lineage | Unreachable] = field(default_factory=dict)

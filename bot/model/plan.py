@@ -103,6 +103,8 @@ class CancelRun:
 class Commit:
     """One commit on top of `parent`, deterministic to the byte; `files` are whole contents by path.
 
+    Without files the branch stays as it is, and only what is said of it changes.
+
     `expected_head` is the branch's head that may be replaced; empty where the branch must not exist.
     """
 
@@ -242,6 +244,8 @@ class AnswerCommand:
     body: str
     reasons: tuple[Reason, ...]
     thread: Thread = Thread.MERGE_REQUEST
+    number: int = 0
+    """Which command of the note it answers, from 0."""
 
 
 Action = (
@@ -296,6 +300,8 @@ class Outcome:
     url: str = ""
     run: Run | None = None
     merge_request: MergeRequest | None = None
+    untouched: bool = False
+    """Whether it is certain that nothing was asked of the world: what was intended may be begun anew."""
 
 
 @dataclass(frozen=True, slots=True)

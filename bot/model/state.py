@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from bot.model.desired import Instance
 
-VERSION = 1
-"""The version of the document that this program writes."""
+VERSION = 2
+"""The version of the document that this program writes; raised where an older release would lose what it holds."""
 
 
 class RunStatus(StrEnum):
@@ -49,7 +49,8 @@ class Run:
     """One execution of a target's pipeline.
 
     Written with status `pending` and no `handle` before the start (the intent), completed after it. `attempt` counts
-    from 1 for the same content. `handle` is the provider's own opaque text to find the run again.
+    from 1 for the same content. `handle` is the provider's own opaque text to find the run again. Without a handle and
+    without `intent_at` it is certain that its server was never asked to start it.
     """
 
     key: str
@@ -65,6 +66,8 @@ class Run:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     handle: str = ""
+    mark: str = ""
+    """What was on the server before the start, in the provider's own words, where it cannot be asked by run key."""
     url: str = ""
     text: str = ""
     config_sha: str = ""
@@ -73,10 +76,33 @@ class Run:
     timeout: timedelta | None = None
     instance: Instance | None = None
     """Where it runs; kept so that it is followed to its end even when its pipeline has left the config."""
+    stop: str = ""
+    """Who asked to stop it by command; it is told to until it has ended or its server refuses."""
 
     def same_content(self, sha: str, config_hash: str, *, delete: bool) -> bool:
         """Whether it was a run of exactly this."""
         return (self.sha, self.config_hash, self.action is RunAction.DELETE) == (sha, config_hash, delete)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A successful build of an upstream job: its number there, its commit, and when it began (the server's time)."""
+
+    number: int
+    sha: str
+    at: datetime
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a target's upstream and images were when they last counted.
+
+    `build` is None where no build had succeeded yet. `digests` maps `<instance>/<repository>:<tag>` to a digest.
+    """
+
+    build: Build | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +127,12 @@ class TargetState:
     deleted: bool = False
     removed_at: datetime | None = None
     publishers: Mapping[str, str] = field(default_factory=dict)
+    sources: Sources | None = None
+    """The builds and images last run (or adopted); None where they were never read, or the target has none."""
     publish: tuple[str, ...] = ()
     """The channels that it published when it was last valid: an invalid publisher still has a say there."""
+    previous: str = ""
+    """The sha before the present one as git history tells it; only where no run does (after `state rebuild`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +201,10 @@ class MergeRequestState:
     opened_at: datetime | None = None
     changed_at: datetime | None = None
     asked: str = ""
-    """What a command asked for and was not carried out yet: `keep` or `discard` (regenerate), `group`, `close`."""
+    """What was asked for and is not carried out yet: by a command `keep` or `discard` (regenerate), `group`, `close`.
+
+    `texts`: its branch was seen with another content than its title and description tell of.
+    """
     merged: bool = False
     """Whether it was merged; it is kept until the runs that it led to have ended and been reported."""
     forgiven: str = ""
@@ -283,7 +316,8 @@ class State:
 
     `cursors` maps `notes:<iid>` (or `dashboard:<iid>`) to the id of the last note handled there, `questions` an iid to
     the last question asked. `time` is the `now` of the last pass that wrote. `splits` are the batches that a command
-    cut into files.
+    cut into files. `replaced` are the lineages of lost statefiles that this one took the place of, newest last: what
+    still speaks of them (a report, a cache) does not make this one foreign.
     """
 
     version: int = VERSION
@@ -306,3 +340,4 @@ class State:
     freezes: tuple[CommandFreeze, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     questions: Mapping[str, Question] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()

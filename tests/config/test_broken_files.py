@@ -205,6 +205,26 @@ CASES = [
         id="mistyped",
     ),
     pytest.param(
+        [("instances/ci.yml", "provider: jenkins", "provider: registry")],
+        ["services/orders/saas.yml:16:33 error wrong-instance"],
+        id="upstream at a registry",
+    ),
+    pytest.param(
+        [("instances/registry.yml", "provider: registry", "provider: gitlab")],
+        ["services/orders/saas.yml:17:32 error wrong-instance"],
+        id="image at no registry",
+    ),
+    pytest.param(
+        [(SAAS, 'tag: "{sha7}"', 'tag: "{branch}"')],
+        ["services/orders/saas.yml:17:87 error bad-tag"],
+        id="tag",
+    ),
+    pytest.param(
+        [(SAAS, "    ref: main\n", f"    ref: {'8f14e45fceea167a5a36dedd4bea2543ce3dc40d'}\n")],
+        ["services/orders/saas.yml:16:5 warning unused-upstream"],
+        id="upstream of a pin",
+    ),
+    pytest.param(
         [(SAAS, "app: {$ref: /services/orders/app.yml}", "app: {$ref: /.gitlab-ci.yml}")],
         ["services/orders/saas.yml:3:13 error mistyped-ref"],
         id="mistyped foreign",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 
@@ -20,6 +21,9 @@ VALUES = (
     "{1: 2}", "{? [a] : b}", "{<<: 1}", "{$ref: /x.yml}", "{$ref: 1}", "{$ref: /../x.yml}", "'", '"', "|", "/", "\0",
     "2026-01-01", "0 0 30 2 *", "1h", "\u2028", "{$ref: /instances/shell.yml}", "[[[[[]]]]]", "x: y", "[{}]", "[~]",
 )  # fmt: skip
+
+MUTATIONS = int(os.environ.get("SAASBOT_MUTATIONS", "800"))
+"""A fifth of it is how many repositories are changed here; each is read twice."""
 
 FILES = {**VALID, **COMPAT}
 PATHS = sorted(FILES)
@@ -88,7 +92,7 @@ def mutated(rng: random.Random) -> dict[str, bytes]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=MUTATIONS // 5, deadline=None)
 def test_a_changed_repository_gives_findings_and_a_model(seed: int) -> None:
     tree = MemoryTree(mutated(random.Random(seed)))  # noqa: S311 - a seed must give the same files
     cache = MemoryCache()

@@ -10,7 +10,7 @@ from config_world import SCHEMAS, SHA, VALID, MemoryCache, MemoryTree, edited
 
 from bot.config.load import Loaded, load
 from bot.config.settings_file import read_settings
-from bot.model.desired import Freeze, Image, Interval, OnNewer, Promotion, Recurring, SecretRef, Upstream
+from bot.model.desired import Freeze, Interval, OnNewer, Promotion, Recurring, SecretRef
 
 SAAS = "services/orders/saas.yml"
 STAGE = "orders/web/stage"
@@ -50,8 +50,9 @@ def test_targets_have_merged_parameters_and_everything_they_refer_to() -> None:
     assert stage.pointer == ("resourceTemplates", 0, "targets", 0, "ref")
     assert (stage.file, stage.url, stage.path) == (SAAS, "https://git.example.com/orders", "/openshift/template.yaml")
     assert stage.namespace.app == stage.app.name == "orders"
-    assert stage.upstream == Upstream("ci", "orders-build")
-    assert stage.images == (Image("registry", "orders/web", "{sha7}"),)
+    assert stage.upstream is not None
+    assert (stage.upstream.instance.name, stage.upstream.job) == ("ci", "orders-build")
+    assert [(i.instance.name, i.repository, i.tag) for i in stage.images] == [("registry", "orders/web", "{sha7}")]
     assert stage.pipeline.options == {"command": ["./deploy.sh"]}
     assert stage.promotion == Promotion(publish=("orders-stage-ok",))
     assert production.pinned

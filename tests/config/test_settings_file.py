@@ -27,7 +27,7 @@ $schema: /settings-1.json
 branch: trunk
 forge: {provider: gitlab, url: https://gitlab.example.com, project: org/config, token: {file: /run/secrets/t},
         user: saasbot, ca: certs/internal.pem, sign: true}
-state: {url: "s3://bucket/state.json"}
+state: {url: "s3://bucket/state.json", endpoint: "https://s3.example.com", region: eu-north-1, ca: certs/s3.pem}
 dataDir: ./data/
 bot: {name: robot, email: robot@example.com}
 promotions: {batchBy: app, maxBatch: 3, regenerate: behind, update: always, merge: when_approved, maxOpen: 5}
@@ -63,7 +63,7 @@ def test_every_key() -> None:
     assert read == Settings(
         branch="trunk",
         forge=ForgeSettings("gitlab", options),
-        state=StateSettings("s3://bucket/state.json"),
+        state=StateSettings("s3://bucket/state.json", "https://s3.example.com", "eu-north-1", "certs/s3.pem"),
         data_dir="data",
         bot=BotSettings("robot", "robot@example.com"),
         promotions=PromotionSettings(BatchBy.APP, 3, Regenerate.BEHIND, Update.ALWAYS, Merge.WHEN_APPROVED, 5),
@@ -109,3 +109,13 @@ def test_several_faults_at_once() -> None:
     read, found = settings(content, Schemas(SCHEMAS))
     assert read is None
     assert [item.line for item in found] == [3, 16]
+
+
+@pytest.mark.parametrize("url", ["file:../state.json", "git:refs/saasbot/state"])
+def test_what_is_for_object_stores_is_refused_elsewhere(url: str) -> None:
+    text = VALID["saasbot.yml"].replace("file:../state.json", f'{url}", region: x, endpoint: "https://s3.example.com')
+    read, found = settings(text.encode(), Schemas(SCHEMAS))
+    assert read is None
+    assert [finding.rule for finding in found] == ["bad-value", "bad-value"]
+    assert {finding.message.partition(" ")[0] for finding in found} == {"`endpoint`", "`region`"}
+    assert all("object stores" in finding.message for finding in found)

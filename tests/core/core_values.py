@@ -30,6 +30,7 @@ from bot.model.observed import (
 )
 from bot.model.plan import Plan
 from bot.model.state import (
+    Build,
     Edit,
     MergeRequestState,
     Publication,
@@ -48,6 +49,8 @@ HOUR = timedelta(hours=1)
 URL = "https://git.example.com/my/service"
 ME = "saasbot"
 SHELL = Instance("shell", "command")
+CI = Instance("ci", "jenkins", "https://ci.example.com")
+REGISTRY = Instance("registry", "registry", "https://registry.example.com")
 DEPLOY = Pipeline("deploy", SHELL)
 APP = App("app", owners=("ana",), file="app.yml")
 STAGE = "svc/web/stage"
@@ -272,6 +275,10 @@ class World:
     """The whole config after the merge of each."""
     roles: Mapping[str, Role] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
+    builds: Mapping[str, Build | Unreachable | None] = field(default_factory=dict)
+    """The newest success by job."""
+    images: Mapping[str, str | Unreachable] = field(default_factory=dict)
+    """The digest by `repository:tag`; what is not here does not exist."""
 
     def _proposal(self, given: Context, iid: int) -> Proposal | Unreachable:
         after = self.proposals.get(iid, Unreachable("it cannot be had"))
@@ -281,6 +288,8 @@ class World:
         """The context with everything that was wanted."""
         seen = given.observed
         gone = Unreachable("it cannot be had")
+        builds = {(at.name, job, ref, url): self.builds.get(job, gone) for at, job, ref, url in wanted.builds}
+        images = {(at.name, name, tag): self.images.get(f"{name}:{tag}", "") for at, name, tag in wanted.images}
         asked = {url: frozenset(s for u, s in wanted.histories if u == url) for url, _ in wanted.histories}
         looked_up = {url: shas | seen.looked_up.get(url, frozenset()) for url, shas in asked.items()}
         blobs = {**files(given.desired), **self.blobs}
@@ -292,6 +301,8 @@ class World:
                 lineages={**seen.lineages, **{url: self._lineage(shas) for url, shas in looked_up.items()}},
                 looked_up={**seen.looked_up, **looked_up},
                 titles={**seen.titles, **{f"{url} {old}..{new}": () for url, old, new in wanted.titles}},
+                builds={**seen.builds, **builds},
+                images={**seen.images, **images},
                 blobs={**seen.blobs, **{path: blobs[path] for path in wanted.blobs}},
                 diffs={**seen.diffs, **{iid: self.diffs.get(iid, gone) for iid in wanted.diffs}},
                 proposals={**seen.proposals, **{iid: self._proposal(given, iid) for iid in wanted.proposals}},

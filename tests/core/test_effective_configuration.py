@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from core_values import APP, DEPLOY, NOW, SHELL, config_of, digest_of, record, sha, target
+from core_values import APP, CI, DEPLOY, NOW, REGISTRY, SHELL, config_of, digest_of, record, sha, target
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,14 +57,14 @@ IN = {
     "namespace": replace(TARGET, namespace=replace(TARGET.namespace, name="other")),
     "cluster": replace(TARGET, namespace=replace(TARGET.namespace, cluster="other")),
     "environment": replace(TARGET, namespace=replace(TARGET.namespace, environment="other")),
-    "images": replace(TARGET, images=(Image("registry", "my/service", "{sha7}"),)),
+    "images": replace(TARGET, images=(Image(REGISTRY, "my/service", "{sha7}"),)),
     "pipeline": replace(TARGET, pipeline=Pipeline("other", SHELL)),
 }
 OUT = {
     "owners": replace(TARGET, app=replace(APP, owners=("bob",))),
     "promotion": replace(TARGET, promotion=Promotion(auto=True, subscribe=("x",))),
     "timeout": replace(TARGET, pipeline=replace(DEPLOY, timeout=timedelta(hours=9), retries=3)),
-    "upstream": replace(TARGET, upstream=Upstream("ci", "build")),
+    "upstream": replace(TARGET, upstream=Upstream(CI, "build")),
     "file": replace(TARGET, file="elsewhere.yml", pointer=("resourceTemplates", 9)),
     "namespace file": replace(TARGET, namespace=replace(TARGET.namespace, file="moved.yml", app="x")),
 }

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from core_values import (
+    CI,
     HOUR,
     NOW,
     PROD,
@@ -67,7 +68,7 @@ def test_no_time_is_told_where_one_gate_knows_none() -> None:
         (desired(), "the config has no target"),
         (desired(invalid_targets={PROD: "bad ref"}), "bad ref"),
         (desired(target(ref="gone")), "no branch or tag 'gone'"),
-        (desired(target(ref="main", upstream=Upstream("ci", "job"))), "cannot be read"),
+        (desired(target(ref="main", upstream=Upstream(CI, "job"))), "was not asked"),
         (desired(target(disable=True, ref=B)), "disabled"),
     ],
 )

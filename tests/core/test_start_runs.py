@@ -38,7 +38,7 @@ from core_values import (
 )
 
 from bot.core.diff import run_key
-from bot.model.desired import Component, Image, OnNewer, Recurring, Target, Upstream
+from bot.model.desired import Component, OnNewer, Recurring, Target
 from bot.model.observed import RunFact, Unreachable
 from bot.model.plan import CancelRun, Plan, RecordState, StartRun
 from bot.model.state import (
@@ -201,20 +201,6 @@ def test_a_publishers_new_configuration_redeploys_an_adopted_subscriber() -> Non
     ended = decided(context(given, changed, recorded=plan.record, seen=seen))
     after = ended if reasons(ended) else decided(context(given, changed, recorded=ended.record))
     assert reasons(after) == {PROD: ["publisher_config"]}
-
-
-# Builds and images cannot be read by this version; they hold instead of following the branch.
-
-
-@pytest.mark.parametrize(
-    "source", [{"upstream": Upstream("ci", "build")}, {"images": (Image("registry", "my/service", "{sha7}"),)}]
-)
-def test_a_target_with_a_build_or_image_does_not_follow_its_branch(source: dict[str, Any]) -> None:
-    given = stage(**source)
-    plan = decided(context(given, recorded=state(record(given, A)), seen=at(B)))
-    assert not plan.actions
-    assert held_gates(plan, f"target:{STAGE}") == {"unreachable"}
-    assert not decided(context(given, recorded=state(), seen=at(B))).actions
 
 
 def test_a_ref_that_does_not_exist_holds_its_own_target_only() -> None:

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from worlds import planted
 from worlds.fake_github_action_pages import ActionPages, Runs
 from worlds.fake_github_app_pages import APP, INSTALLATION, AppPages
 from worlds.fake_github_desk import primary_limit, secondary_limit
@@ -55,7 +56,7 @@ class FakeGitHub(RepoPages, IssuePages, ActionPages, AppPages):
         super().__init__(now)
         self.bot = bot
         self.token = token
-        self.actions_token = f"workflow-{token}"
+        self.actions_token = planted.token("workflow")
         self.app_slug = bot
         self.runs = Runs(self.world)
         self._bots = (bot, f"{bot}[bot]", "github-actions[bot]")

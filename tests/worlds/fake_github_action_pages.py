@@ -52,6 +52,7 @@ class ActionPages(Desk):
     run_delay = 2
     runs: Runs
     routes: ClassVar[Sequence[Route]] = (
+        Route("GET", REPO + r"/actions/workflows", "workflows"),
         Route("GET", REPO + r"/actions/workflows/([^/]+)", "workflow"),
         Route("POST", REPO + r"/actions/workflows/([^/]+)/dispatches", "dispatch"),
         Route("GET", REPO + r"/actions/workflows/([^/]+)/runs", "workflow_runs"),
@@ -66,10 +67,18 @@ class ActionPages(Desk):
     def workflow(self, request: Request) -> Answer:
         """One workflow by id or file name."""
         project = self.project(request)
-        path, identity = self._workflow(project, request.groups[1])
+        return Answer(200, self._shown(project, *self._workflow(project, request.groups[1])))
+
+    def workflows(self, request: Request) -> Answer:
+        """The workflows of a repository."""
+        project = self.project(request)
+        rows = self._workflows(project)
+        return self.listed(request, rows, lambda row: self._shown(project, *row), "workflows")
+
+    def _shown(self, project: Project, path: str, identity: int) -> dict[str, Any]:
         content = self._content(project, path, project.default_branch)
         url, web = f"{self.shapes.repo_url(project)}/actions/workflows/{identity}", f"{self.web}/{project.full_name}"
-        shape = {
+        return {
             "id": identity,
             "node_id": f"W_{identity}",
             "name": content.get("name", path),
@@ -81,7 +90,6 @@ class ActionPages(Desk):
             "created_at": stamp(project.created_at),
             "updated_at": stamp(project.created_at),
         }
-        return Answer(200, shape)
 
     def dispatch(self, request: Request) -> Answer:
         """Start a run on a branch or tag."""
@@ -96,7 +104,7 @@ class ActionPages(Desk):
         if trigger is None:
             raise invalid("Workflow does not have 'workflow_dispatch' trigger")
         inputs = _inputs(trigger.get("inputs") or {}, body.get("inputs") or {})
-        run = self._start(project, (path, identity), content, (ref, sha), inputs)
+        run = self._start(project, (path, identity), (ref, sha), inputs)
         if not body.get("return_run_details"):
             run.hidden = self.run_delay
             return Answer(204)
@@ -105,29 +113,45 @@ class ActionPages(Desk):
             200, {"workflow_run_id": run.id, "run_url": shape["url"], "html_url": shape["html_url"]}
         )  # fmt: skip
 
-    def _start(
-        self, project: Project, workflow: tuple[str, int], content: Any, at: tuple[str, str], inputs: Mapping[str, Any]
+    def triggered(
+        self, project: Project, workflow: str, ref: str, event: str = "push", head: Project | None = None
     ) -> WorkflowRun:
+        """A run that an event on a branch or tag of the repository (or of a fork, `head`) has started."""
+        with self.lock:
+            sha = (head or project).repository.resolve(ref)
+            run = self._start(project, self._workflow(project, workflow), (ref, sha), {}, project.owner, event)
+            run.head = head
+            return run
+
+    def _start(
+        self, project: Project, workflow: tuple[str, int], at: tuple[str, str], inputs: Mapping[str, Any],
+        actor: str = "", event: str = "workflow_dispatch",
+    ) -> WorkflowRun:  # fmt: skip
         path, identity = workflow
+        content = self._content(project, path, project.default_branch if actor else at[1])
         number = 1 + sum(run.workflow == identity for run in self.runs.all.values())
         name, when = content.get("name", path), self.world.tick()
         title = INPUT.sub(lambda match: str(inputs.get(match[1], "")), str(content.get("run-name", name)))
         jobs = tuple(str(job.get("name", key)) for key, job in content["jobs"].items())
         run = WorkflowRun(
-            self.world.id(), number, project, identity, path, name, title, "workflow_dispatch", *at, self.me,
-            inputs, jobs, when, when, when,
+            self.world.id(), number, project, identity, path, name, title, event, *at,
+            self.world.user(actor) if actor else self.me, inputs, jobs, when, when, when,
         )  # fmt: skip
         self.runs.all[run.id] = run
         return run
 
     def _workflow(self, project: Project, word: str) -> tuple[str, int]:
         """Path and id of a workflow on the default branch, by id or file name."""
-        head = project.heads.get(project.default_branch, "")
-        for path in project.repository.names(head, FOLDER) if head else ():
-            identity = project.workflows.setdefault(path, len(project.workflows) + 501)
+        for path, identity in self._workflows(project):
             if unquote(word) in {str(identity), path.rpartition("/")[2]}:
                 return path, identity
         raise denied(404, "Not Found")
+
+    def _workflows(self, project: Project) -> list[tuple[str, int]]:
+        """Path and id of the workflows on the default branch."""
+        head = project.heads.get(project.default_branch, "")
+        paths = project.repository.names(head, FOLDER) if head else ()
+        return [(path, project.workflows.setdefault(path, len(project.workflows) + 501)) for path in paths]
 
     def _content(self, project: Project, path: str, commit: str) -> Any:
         content = project.repository.read(commit, path)

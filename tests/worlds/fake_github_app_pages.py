@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from worlds import planted
 from worlds.fake_github_desk import INTEGRATION, PREFIX, REPO, Desk, body_of
 from worlds.fake_github_model import AutoMerge, Identity, Project, Pull, at_least
 from worlds.fake_github_state import MODIFIED, denied
@@ -107,7 +108,7 @@ class AppPages(Desk):
         self._require_app(request)
         if request.groups[0] != str(INSTALLATION):
             raise denied(404, "Not Found")
-        token = f"installation-{self.world.id()}"
+        token = planted.token(f"installation-{self.world.id()}")
         self.identities[token] = Identity(self.world.user(f"{self.app_slug}[bot]"), "installation")
         ends = datetime.now(UTC) + timedelta(hours=1)  # clients hold it against their own clock
         shape = {"token": token, "expires_at": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "repository_selection": "selected"}

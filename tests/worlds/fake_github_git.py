@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from worlds.ref_files import refs
+
 HEADS = "refs/heads/"
 NO_COMMIT = "0" * 40
 
@@ -62,12 +64,15 @@ class FileDiff:
     patch: str
 
 
-SETTINGS = {
-    "receive.hideRefs": "refs/pull",
-    "receive.autogc": "false",
-    "gc.auto": "0",
-    "uploadpack.allowAnySHA1InWant": "true",
-}
+SETTINGS = """\
+[receive]
+	hideRefs = refs/pull
+	autogc = false
+[gc]
+	auto = 0
+[uploadpack]
+	allowAnySHA1InWant = true
+"""
 """A server's own: pull requests are moved by nobody, and what is forced away can still be fetched by its sha."""
 
 STATUS = {"A": "added", "D": "removed", "M": "modified", "T": "changed"}
@@ -80,8 +85,9 @@ class BareRepository:
         self.path = path
         if not (path / "HEAD").exists():
             run(("git", "init", "--quiet", "--bare", "--initial-branch=main", str(path)))
-        for name, value in SETTINGS.items():
-            self.git("config", name, value)
+        with (path / "config").open("a", encoding="utf-8") as config:
+            config.write(SETTINGS)
+        self._kinds: dict[str, str] = {}
         self.commit = lru_cache(8192)(self._commit)
         self.changed = lru_cache(8192)(self._changed)
         self.merge_base = lru_cache(8192)(self._merge_base)
@@ -97,14 +103,11 @@ class BareRepository:
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Full names of the refs that start with `prefix` with their shas, sorted."""
-        out = self.git("for-each-ref", "--format=%(objectname) %(refname)").decode()
-        pairs = (line.split(" ", 1) for line in out.splitlines())
-        return {name: sha for sha, name in pairs if name.startswith(prefix)}
+        return {name: sha for name, sha in refs(self.path).items() if name.startswith(prefix)}
 
     def heads(self) -> dict[str, str]:
         """Branches with their heads."""
-        out = self.git("for-each-ref", "--format=%(objectname) %(refname)", HEADS).decode()
-        return {name.removeprefix(HEADS): sha for sha, name in (line.split(" ", 1) for line in out.splitlines())}
+        return {name.removeprefix(HEADS): sha for name, sha in refs(self.path, HEADS).items()}
 
     def resolve(self, word: str) -> str:
         """The commit that a branch, tag or full sha names, or empty."""
@@ -117,10 +120,12 @@ class BareRepository:
 
     def kind(self, sha: str) -> str:
         """The type of an object, or empty where there is none."""
-        try:
-            return self.line("cat-file", "-t", sha)
-        except GitFailure:
-            return ""
+        if sha not in self._kinds:
+            try:
+                self._kinds[sha] = self.line("cat-file", "-t", sha)
+            except GitFailure:
+                return ""
+        return self._kinds[sha]
 
     def move(self, ref: str, new: str, old: str | None = None) -> None:
         """Set a ref, or delete it where `new` is empty; with `old` only from there. Raises GitFailure."""
@@ -141,8 +146,7 @@ class BareRepository:
         """A commit object with exactly this message; moves no ref."""
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         for role, who in (("author", author), ("committer", committer)):
-            env = {"GIT_AUTHOR_NAME": who.name, "GIT_AUTHOR_EMAIL": who.email, "GIT_AUTHOR_DATE": who.date}
-            lines.append(f"{role} {self.line('var', 'GIT_AUTHOR_IDENT', env=env)}")
+            lines.append(f"{role} {_ident(who)}")
         body = "\n".join([*lines, "", message]).encode()
         return self.line("hash-object", "-t", "commit", "-w", "--stdin", stdin=body)
 
@@ -227,6 +231,13 @@ class BareRepository:
         parts = out.decode("utf-8", "replace").split("\0", 9)
         author, committer = Signature(*parts[3:6]), Signature(*parts[6:9])
         return CommitFacts(parts[0], parts[1], tuple(parts[2].split()), author, committer, parts[9].rstrip("\n"))
+
+
+@lru_cache(1024)
+def _ident(who: Signature) -> str:
+    """Who and when as git writes it."""
+    env = {"GIT_AUTHOR_NAME": who.name, "GIT_AUTHOR_EMAIL": who.email, "GIT_AUTHOR_DATE": who.date}
+    return run(("git", "var", "GIT_AUTHOR_IDENT"), env=env).decode("utf-8", "replace").strip()
 
 
 def run(arguments: Sequence[str], *, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> bytes:

@@ -224,7 +224,7 @@ class IssueShapes(Shapes):
     def run(self, run: WorkflowRun, owner: User) -> Json:
         """A workflow run."""
         project = run.project
-        url, facts = f"{self.repo_url(project)}/actions/runs/{run.id}", project.repository.commit(run.sha)
+        url, facts = f"{self.repo_url(project)}/actions/runs/{run.id}", (run.head or project).repository.commit(run.sha)
         repository = self.repository(project, owner)
         return {
             "id": run.id,
@@ -260,7 +260,7 @@ class IssueShapes(Shapes):
                 "committer": {"name": facts.committer.name, "email": facts.committer.email},
             },
             "repository": repository,
-            "head_repository": repository,
+            "head_repository": self.repository(run.head, owner) if run.head else repository,
         }
 
     def job(self, run: WorkflowRun, number: int) -> Json:

@@ -197,6 +197,8 @@ class WorkflowRun:
     conclusion: str | None = None
     attempt: int = 1
     hidden: int = 0
+    head: Project | None = None
+    """The fork whose branch it built; None for the repository itself."""
 
 
 @dataclass

@@ -8,13 +8,14 @@ from typing import Any
 
 import requests
 from github import Auth, Github
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 from worlds.git_world import Repository
 
 from bot.model.observed import MergeRequest
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
-TOKEN = "the-bots-token"  # noqa: S105 - of a fake that ends with the test
+TOKEN = planted.token("bot")
 
 
 class GitHubWorld:

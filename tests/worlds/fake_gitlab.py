@@ -20,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from worlds import planted
 from worlds.fake_gitlab_api import API, PROJECT
 from worlds.fake_gitlab_ci import Pipelines, PipelinesApi
 from worlds.fake_gitlab_merging import MergingApi
@@ -32,7 +33,7 @@ from worlds.fake_http import Answer, Request, Route
 
 NOTE = re.compile(r'(\w+): note\(id: "gid://gitlab/Note/(\d+)"\) \{ lastEditedAt \}')
 
-TOKEN = "token-of-the-bot"  # noqa: S105 - good for nothing but the fake
+TOKEN = planted.token("bot")
 
 
 class FakeGitLab(MergingApi, TalkingApi, RepositoryApi, PipelinesApi):

@@ -167,7 +167,7 @@ class PipelinesApi(GitLabGround):
         self.reads(request, "include_retried", "scope")
         found = self._pipeline(request, project)
         scopes = request.all("scope")
-        jobs = found.jobs if not scopes or found.status in scopes else []
+        jobs = [job for job in found.jobs if not scopes or found.job_status.get(job[1], found.status) in scopes]
         return self.paged(request, jobs, lambda job: self.entities.job(project, found, job))
 
     def cancel_pipeline(self, request: Request) -> Answer:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from worlds.ref_files import refs
+
 HEADS = "refs/heads/"
 
 HOOK = """#!/bin/sh
@@ -84,9 +86,7 @@ class Repository:
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Refs below a prefix with their shas, the prefix taken off."""
-        out = self.git("for-each-ref", "--format=%(objectname) %(refname)", prefix).decode()
-        pairs = (line.split(" ", 1) for line in out.splitlines())
-        return {name.removeprefix(prefix): sha for sha, name in pairs}
+        return {name.removeprefix(prefix): sha for name, sha in refs(self.path, prefix).items()}
 
     def heads(self) -> dict[str, str]:
         """Branches with their heads."""

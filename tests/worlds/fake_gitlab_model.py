@@ -125,6 +125,8 @@ class Pipeline:
     """The merge request whose CI it is, or 0."""
     jobs: list[tuple[int, str]] = field(default_factory=list)
     """Jobs as (id, name)."""
+    job_status: dict[str, str] = field(default_factory=dict)
+    """The status of a job, by name, where it is not that of the whole."""
 
 
 @dataclass

@@ -141,7 +141,7 @@ class Shapes:
         """CiJob."""
         return {
             "id": job[0],
-            "status": pipeline.status,
+            "status": pipeline.job_status.get(job[1], pipeline.status),
             "stage": "deploy",
             "name": job[1],
             "ref": pipeline.ref,

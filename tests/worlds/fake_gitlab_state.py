@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from worlds import planted
 from worlds.fake_gitlab_git import GitFailure, Repository
 from worlds.fake_gitlab_model import (
     DEVELOPER,
@@ -58,7 +59,7 @@ class State:
     def user(self, name: str) -> User:
         """The user of this name, who gets an account if there is none."""
         if name not in self.users:
-            self.users[name] = User(self.new_id("user"), name, f"token-of-{name}")
+            self.users[name] = User(self.new_id("user"), name, planted.token(f"user-{name}"))
         return self.users[name]
 
     def add_project(self, path: str, repository: Path, branch: str, members: Mapping[str, int]) -> Project:

@@ -11,20 +11,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from bot.config.with_rules import with_issues
 from bot.model.desired import Instance, Pipeline, SecretRef
 from bot.model.observed import RunFact, Unreachable
 from bot.model.state import Run, RunStatus
 from bot.ports import Cache, Refused
-from bot.providers.downstream import StartTimes, budget_of, filled, listed, moment, secret_text, utc_now
-from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND, client
-from bot.providers.pipelines.gitlab_server import GitLabServer, No
+from bot.providers.downstream import StartTimes, filled, listed, moment, secret_text, utc_now
+from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND
+from bot.providers.gitlab_server import JOB_TOKEN, GitLabServer, No, gitlab_server, path_of
 from bot.providers.secrets import read_secret
 
 RUN_KEY = "SAASBOT_RUN_KEY"
-JOB_TOKEN = "CI_JOB_TOKEN"  # noqa: S105 - the name of a variable
 
 WORDS: Mapping[str, RunStatus] = {
     "created": RunStatus.PENDING,
@@ -70,19 +68,11 @@ def gitlab_pipelines(
 ) -> GitLabPipelines | Unreachable:
     """The provider for an instance; `Unreachable` where its token cannot be read. `now` is the real time."""
     del cache  # a pipeline's state changes by itself: there is nothing to keep
-    budget = budget_of(instance)
-    if isinstance(budget, Unreachable):
-        return budget
-    token = read_secret(instance.token, config, environ)
-    if token is None and instance.token is not None:
-        return Unreachable(f"instance {instance.name}: {secret_text(instance.token)} holds no token")
-    job = instance.token == SecretRef(env=JOB_TOKEN)
-    ca = str(config / instance.ca) if instance.ca else ""
-    gitlab = client(instance.url, token or "", job=job, ca=ca, budget=budget)
-    server = GitLabServer(gitlab, instance.name, secret_text(instance.token))
-    return GitLabPipelines(
-        server, token if job else None, lambda ref: read_secret(ref, config, environ), StartTimes(now)
-    )
+    server = gitlab_server(instance, environ, config)
+    if isinstance(server, Unreachable):
+        return server
+    job_token = read_secret(instance.token, config, environ) if instance.token == JOB_TOKEN else None
+    return GitLabPipelines(server, job_token, lambda ref: read_secret(ref, config, environ), StartTimes(now))
 
 
 class GitLabPipelines:
@@ -129,7 +119,7 @@ class GitLabPipelines:
         """The present state of a run; `unknown` where its pipeline is gone."""
         del pipeline
         project, _, number = run.handle.rpartition("/")
-        answer = self._server.get(_path(project, "pipelines", number))
+        answer = self._server.get(path_of(project, "pipelines", number))
         if isinstance(answer, No):
             if not answer.missing:
                 raise self._server.unreachable(answer)
@@ -172,7 +162,7 @@ class GitLabPipelines:
         if not found.handle:
             return found
         project, _, number = found.handle.rpartition("/")
-        answer = self._server.post(_path(project, "pipelines", number, "cancel"))
+        answer = self._server.post(path_of(project, "pipelines", number, "cancel"))
         if isinstance(answer, No) and answer.status == FORBIDDEN:
             raise self._server.unreachable(answer)
         return self.status(pipeline, replace(run, handle=found.handle)) if isinstance(answer, No) else _fact(answer)
@@ -189,7 +179,7 @@ class GitLabPipelines:
         if "ref" in options:
             return str(filled(options["ref"], environment))
         if project not in self._branches:
-            answer = self._server.get(_path(project))
+            answer = self._server.get(path_of(project))
             if isinstance(answer, No):
                 return Refused(f"the default branch of {project} cannot be read: {answer.text}")
             self._branches[project] = str(answer.get("default_branch") or "")
@@ -198,7 +188,7 @@ class GitLabPipelines:
     def _candidates(self, project: str, since: datetime) -> list[Mapping[str, Any]] | No:
         """The pipelines that began since then and may have been started by us, newest first."""
         query = {"updated_after": since.isoformat(), "order_by": "id", "sort": "desc"}
-        found = self._server.list(_path(project, "pipelines"), query, LOOKED_AT)
+        found = self._server.list(path_of(project, "pipelines"), query, LOOKED_AT)
         if isinstance(found, No):
             return found
         if len(found) >= LOOKED_AT:
@@ -207,7 +197,7 @@ class GitLabPipelines:
 
     def _run_key(self, project: str, pipeline: Mapping[str, Any]) -> str | No:
         """The run key that a pipeline carries; empty for somebody else's."""
-        found = self._server.get(_path(project, "pipelines", str(pipeline["id"]), "variables"))
+        found = self._server.get(path_of(project, "pipelines", str(pipeline["id"]), "variables"))
         if isinstance(found, No):
             return "" if found.missing else found
         return next((str(each.get("value")) for each in found if each.get("key") == RUN_KEY), "")
@@ -216,16 +206,12 @@ class GitLabPipelines:
         """The fact with the names of the jobs that failed; that is one more request."""
         if fact.status is not RunStatus.FAILED:
             return fact
-        path = _path(str(pipeline["project_id"]), "pipelines", str(pipeline["id"]), "jobs")
+        path = path_of(str(pipeline["project_id"]), "pipelines", str(pipeline["id"]), "jobs")
         jobs = self._server.list(path, {"scope": "failed"}, LOOKED_AT)
         names = [] if isinstance(jobs, No) else [str(job["name"]) for job in jobs if not job.get("allow_failure")]
         if not names:
             return fact
         return replace(fact, text=f"failed: {listed(sorted(names))}")
-
-
-def _path(project: str, *parts: str) -> str:
-    return "/".join(["/projects", quote(project, safe=""), *parts])
 
 
 def _request(
@@ -237,9 +223,9 @@ def _request(
     inputs = {name: filled(value, environment) for name, value in options.get("inputs", {}).items()}
     body: dict[str, Any] = {"ref": ref} | ({"inputs": inputs} if inputs else {})
     if token is not None:
-        return _path(project, "trigger", "pipeline"), body | {"token": token, "variables": variables}
+        return path_of(project, "trigger", "pipeline"), body | {"token": token, "variables": variables}
     pairs = [{"key": name, "value": value} for name, value in variables.items()]
-    return _path(project, "pipeline"), body | {"variables": pairs}
+    return path_of(project, "pipeline"), body | {"variables": pairs}
 
 
 def _fact(pipeline: Mapping[str, Any]) -> RunFact:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 from worlds.fake_http import Answer, Fault
 from worlds.git_world import Repository
@@ -22,7 +23,7 @@ from bot.providers.cache import FolderCache
 from bot.providers.pipelines.github import CONCLUSIONS, SHOWN, STATES, GitHubPipelines, github_pipelines
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-TOKEN = "token-of-the-bot"  # noqa: S105 - opens a fake
+TOKEN = planted.token("bot")
 REPOSITORY = "acme/deploy"
 SHA = "8f14e45fceea167a5a36dedd4bea2543ce3dc40d"
 DISPATCH = ("POST", r".*/dispatches")
@@ -304,7 +305,7 @@ def test_a_retry_is_a_run_of_its_own(world: World) -> None:
 
 
 def test_a_wrong_token_holds(world: World) -> None:
-    world.environ["GITHUB_TOKEN"] = "not-this-one"  # noqa: S105 - opens nothing
+    world.environ["GITHUB_TOKEN"] = planted.token("wrong")
     provider = world.new_provider()
     for ask in (
         lambda: provider.start(world.pipeline(ref="main"), world.run(), {}),
@@ -314,7 +315,7 @@ def test_a_wrong_token_holds(world: World) -> None:
         with pytest.raises(ServerUnreachable) as error:
             ask()
         assert "401" in error.value.message
-        assert "not-this-one" not in error.value.message + error.value.hint
+        assert planted.token("wrong") not in error.value.message + error.value.hint
 
 
 def test_an_instance_without_a_token_or_with_a_bad_limit_is_unreachable(world: World) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import planted
 from worlds.fake_gitlab import FakeGitLab
 from worlds.fake_http import Answer, Fault
 from worlds.git_world import Repository
@@ -22,8 +23,8 @@ from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gitlab import CARRIED_OUT, WORDS, GitLabPipelines, gitlab_pipelines
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-TOKEN = "token-of-the-bot"  # noqa: S105 - opens a fake
-TRIGGER = "trigger-of-the-fake"
+TOKEN = planted.token("bot")
+TRIGGER = planted.token("trigger")
 PROJECT = "acme/deploy"
 SHA = "8f14e45fceea167a5a36dedd4bea2543ce3dc40d"
 START = ("POST", r".*/pipeline")
@@ -328,7 +329,7 @@ def test_a_retry_is_a_run_of_its_own(world: World) -> None:
 
 
 def test_a_wrong_token_holds_and_says_where_it_comes_from(world: World) -> None:
-    world.environ["GITLAB_TOKEN"] = "not-this-one"  # noqa: S105 - opens nothing
+    world.environ["GITLAB_TOKEN"] = planted.token("wrong")
     provider = world.new_provider()
     run = world.run()
     for ask in (
@@ -340,7 +341,7 @@ def test_a_wrong_token_holds_and_says_where_it_comes_from(world: World) -> None:
             ask()
         assert "401" in error.value.message
         assert "GITLAB_TOKEN" in error.value.hint
-        assert "not-this-one" not in error.value.message + error.value.hint
+        assert planted.token("wrong") not in error.value.message + error.value.hint
 
 
 def test_an_instance_without_its_token_or_with_a_bad_limit_is_unreachable(world: World) -> None:

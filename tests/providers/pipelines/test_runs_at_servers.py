@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 from worlds.fake_gitlab import FakeGitLab
 from worlds.fake_http import Fault
@@ -17,7 +18,7 @@ from worlds.line_world import LineWorld
 from bot.model.plan import Outcome, StartRun
 from bot.model.state import Run, RunStatus
 
-TOKEN = "token-of-the-bot"  # noqa: S105 - opens a fake
+TOKEN = planted.token("bot")
 STAGE = "svc/svc/stage"
 INSTANCE = "$schema: /instance-1.json\nname: ci\nprovider: {kind}\nurl: {url}\ntoken: {{env: CI_TOKEN}}\n"
 PIPELINE = "$schema: /pipeline-1.json\nname: deploy\ninstance: {{$ref: /instances/shell.yml}}\nwith: {block}\n"

@@ -1,0 +1,103 @@
+"""Sources: which commit a target is to run, from its ref, its upstream build and its images (DESIGN section 3).
+
+A pinned target runs what it pins. One with an upstream follows that job's successes and not the branch; one with images
+waits until all of them exist for its commit. What is missing is a value with words for a human, never a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.facts import Facts
+from bot.model.desired import Image, Target
+from bot.model.observed import Unreachable
+from bot.model.state import Build, Sources, TargetState
+from bot.render.tags import image_tag
+from bot.render.words import short
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a target may run now: a commit, and the build and images behind it (None for a target with neither)."""
+
+    sha: str
+    sources: Sources | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a server says it does not have yet, in words; `offer` is what there is of it, with an empty sha for none."""
+
+    text: str
+    offer: Offer
+
+
+def offer_of(facts: Facts, target: Target, record: TargetState | None) -> Offer | Missing | Unreachable:
+    """The commit that a target is to run now, with what it rests on."""
+    if target.delete and record is not None and record.sha:
+        return Offer(record.sha, record.sources)  # what is taken away needs no build and no image
+    known = record.sources.build if record is not None and record.sources is not None else None
+    build = _build(facts, target, known)
+    if isinstance(build, Unreachable):
+        return build
+    if build is None and follows_builds(target):
+        return Missing(_no_build(target), Offer("", Sources()))
+    sha = build.sha if build is not None else facts.sha(target)
+    if isinstance(sha, Unreachable):
+        return sha
+    return with_images(facts, target, sha, build)
+
+
+def follows_builds(target: Target) -> bool:
+    """Whether builds say which commit a target runs; a pin says it itself."""
+    return target.upstream is not None and not target.pinned
+
+
+def with_images(facts: Facts, target: Target, sha: str, build: Build | None) -> Offer | Missing | Unreachable:
+    """The offer of a commit with the digests of its images, or which of them does not exist."""
+    digests: dict[str, str] = {}
+    missing: list[str] = []
+    for image in target.images:
+        tag = image_tag(image.tag, sha, target.ref)
+        digest = facts.digest(image, tag)
+        if isinstance(digest, Unreachable):
+            return digest
+        if digest:
+            digests[image_name(image, tag)] = digest
+        else:
+            missing.append(f"{image.repository}:{tag} in {image.instance.name}")
+    sources = Sources(build, digests) if target.images or follows_builds(target) else None
+    offer = Offer(sha, sources)
+    if missing:
+        what = "image" if len(missing) == 1 else "images"
+        return Missing(f"waits for the {what} of {short(sha)}: {', '.join(missing)}", offer)
+    return offer
+
+
+def image_name(image: Image, tag: str) -> str:
+    """The name of an image among the recorded digests, `<instance>/<repository>:<tag>`."""
+    return f"{image.instance.name}/{image.repository}:{tag}"
+
+
+def is_newer(build: Build, known: Build | None) -> bool:
+    """Whether a build began after the one on record; numbers decide only where the times do not.
+
+    A job that was made anew counts from one again, and a deleted build uncovers an older one.
+    """
+    return known is None or (build.at, build.number) > (known.at, known.number)
+
+
+def _build(facts: Facts, target: Target, known: Build | None) -> Build | Unreachable | None:
+    """The build that a target rests on: the newest success, else the one on record, which nothing takes back."""
+    if target.upstream is None or target.pinned:
+        return None
+    newest = facts.build(target.upstream, target.ref, target.url)
+    if isinstance(newest, Unreachable):
+        return newest
+    return newest if newest is not None and is_newer(newest, known) else known
+
+
+def _no_build(target: Target) -> str:
+    upstream = target.upstream
+    job = f"{upstream.job} on {upstream.instance.name}" if upstream is not None else ""
+    return f"waits for a build: {job} has not succeeded yet for {target.ref}"
