@@ -19,7 +19,7 @@ PURE_COVERAGE ?= 100
 PYTEST_WORKERS ?= auto
 PYTEST_ARGS ?=
 
-.PHONY: help env demo test lint walls types unit coverage format docs golden bench wheel requirements changelog clean
+.PHONY: help env demo test lint walls types services unit coverage format docs golden bench wheel requirements changelog clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,7 +51,10 @@ walls: $(READY)
 	@mkdir -p .build
 	@$(BIN)/lint-imports --no-logo >.build/walls.txt || { cat .build/walls.txt; echo "walls: an import crosses a floor; see docs/architecture.md" >&2; exit 1; }
 
-unit: $(READY) ## the tests alone, e.g. make unit PYTEST_ARGS="tests/core -k soak"
+services: ## bring the servers that some tests talk to, where that may be done
+	@sh .ci/services
+
+unit: $(READY) services ## the tests alone, e.g. make unit PYTEST_ARGS="tests/core -k soak"
 	@$(RUN) pytest --numprocesses=$(PYTEST_WORKERS) --maxprocesses=4 --dist=worksteal --hypothesis-profile=ci --cov $(PYTEST_ARGS)
 	@test -n "$(PYTEST_ARGS)" || $(MAKE) coverage
 

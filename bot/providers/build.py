@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from bot.errors import WrongUsage
 from bot.model.desired import Instance
 from bot.model.observed import Event, Unreachable
-from bot.ports import Cache, Forge, Pipelines, Ports, StateStore
+from bot.ports import Builds, Cache, Forge, Images, Pipelines, Ports, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
@@ -21,6 +22,8 @@ from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.forge_access import require_origin
 from bot.providers.git_origin import AuthorizedOrigin
 from bot.providers.pipelines.command import CommandPipelines
+from bot.providers.sealed import sealed, sealed_forge, sealed_state
+from bot.providers.secrets import remember_surroundings
 from bot.providers.sources.cached_history import CachedHistories
 from bot.providers.sources.git_history import GitHistories
 from bot.providers.sources.git_refs import GitRefs
@@ -34,19 +37,23 @@ Now = Callable[[], datetime]
 def build(config: Path, settings: Settings, environ: Mapping[str, str], now: datetime | None) -> Ports:
     """The ports for this checkout and these settings. Raises WrongUsage for a provider that there is not."""
     config = config.absolute()  # relative addresses are seen from it, whatever folder a program runs in
+    remember_surroundings(environ)
     clock = SystemClock(now)
     cache = FolderCache(cache_root(environ))
     if settings.forge.provider != "local":
         require_origin(config, str(settings.forge.options.get("project") or ""))
     made, origin = forge(config, settings, environ, cache, clock.now)
+    servers = _Servers(config, settings, environ, cache)
     return Ports(
         config=GitConfig(config, origin),
         cache=cache,
-        forge=made,
-        pipelines=_Providers(config, settings, environ, cache),
-        refs=GitRefs(config),
-        histories=CachedHistories(GitHistories(cache.folder, config), cache),
-        state=state_store(config, settings, origin),
+        forge=sealed_forge(made),
+        pipelines=_Once(servers.pipelines),
+        builds=_Once(servers.builds),
+        images=_Once(servers.images),
+        refs=sealed(GitRefs(config)),
+        histories=sealed(CachedHistories(GitHistories(cache.folder, config), cache)),
+        state=sealed_state(state_store(config, settings, origin, environ)),
         clock=clock,
     )
 
@@ -102,17 +109,21 @@ def people_forge(config: Path, settings: Settings, now: datetime | None) -> Loca
     return local_forge(settings, config, SystemClock(now).now)
 
 
-def state_store(config: Path, settings: Settings, origin: AuthorizedOrigin) -> StateStore:
+def state_store(config: Path, settings: Settings, origin: AuthorizedOrigin, environ: Mapping[str, str]) -> StateStore:
     """The statefile's store that `saasbot.yml` names."""
     match settings.state.url.partition(":")[0]:
         case "file":
             return file_state(settings.state.url, config)
         case "git":
             return git_state(settings.state.url, config, origin, settings.bot)
+        case "s3" | "gs" | "az":
+            from bot.providers.state.objects import object_state  # noqa: PLC0415 - others do not wait for obstore
+
+            return object_state(settings.state, config, environ)
         case other:
             raise WrongUsage(
                 f"saasbot.yml: state.url {settings.state.url!r}: {other}: is not known to this release",
-                hint="it knows: file:, git:",
+                hint="it knows: file:, git:, s3:, gs:, az:",
             )
 
 
@@ -134,37 +145,88 @@ def command_pipelines(
     return CommandPipelines(home / "runs", exported, environ)
 
 
+Made = TypeVar("Made")
+
+
 @dataclass
-class _Providers:
-    """The pipelines provider for each instance, made once: what it may ask a server for is counted in one place."""
+class _Once(Generic[Made]):
+    """What is made for each instance, once a process: what may be asked of a server is counted in one place."""
+
+    make: Callable[[Instance], Made | Unreachable]
+    made: dict[Instance, Made | Unreachable] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, instance: Instance) -> Made | Unreachable:
+        with self.lock:
+            if instance not in self.made:
+                self.made[instance] = sealed(self.make(instance))
+            return self.made[instance]
+
+
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """Makes the provider for an instance. A vendor's library is loaded for its own users only."""
 
     config: Path
     settings: Settings
     environ: Mapping[str, str]
     cache: FolderCache
-    made: dict[Instance, Pipelines | Unreachable] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, instance: Instance) -> Pipelines | Unreachable:
-        with self.lock:
-            if instance not in self.made:
-                self.made[instance] = self._make(instance)
-            return self.made[instance]
-
-    def _make(self, instance: Instance) -> Pipelines | Unreachable:
+    def pipelines(self, instance: Instance) -> Pipelines | Unreachable:
+        """What runs are started on."""
+        given = (instance, self.environ, self.config, self.cache)
         match instance.provider:
             case "command":
                 return self._command(instance)
             case "gitlab":
                 from bot.providers.pipelines.gitlab import gitlab_pipelines  # noqa: PLC0415 - as in `forge`
 
-                return gitlab_pipelines(instance, self.environ, self.config, self.cache)
+                return gitlab_pipelines(*given)
             case "github":
                 from bot.providers.pipelines.github import github_pipelines  # noqa: PLC0415 - as in `forge`
 
-                return github_pipelines(instance, self.environ, self.config, self.cache)
+                return github_pipelines(*given)
+            case "jenkins":
+                from bot.providers.pipelines.jenkins import jenkins_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return jenkins_pipelines(*given)
+            case "gangway":
+                from bot.providers.pipelines.gangway import gangway_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return gangway_pipelines(*given)
+            case "sparql":
+                from bot.providers.pipelines.sparql import sparql_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return sparql_pipelines(*given)
             case other:
                 return Unreachable(f"instance {instance.name}: this release has no pipelines provider {other}")
+
+    def builds(self, instance: Instance) -> Builds | Unreachable:
+        """What upstreams are read from."""
+        given = (instance, self.environ, self.config, self.cache)
+        match instance.provider:
+            case "gitlab":
+                from bot.providers.sources.gitlab_builds import gitlab_builds  # noqa: PLC0415 - as in `forge`
+
+                return gitlab_builds(*given)
+            case "github":
+                from bot.providers.sources.github_builds import github_builds  # noqa: PLC0415 - as in `forge`
+
+                return github_builds(*given)
+            case "jenkins":
+                from bot.providers.sources.jenkins_builds import jenkins_builds  # noqa: PLC0415 - as in `forge`
+
+                return jenkins_builds(*given)
+            case other:
+                return Unreachable(f"instance {instance.name}: builds cannot be read from a server of kind {other}")
+
+    def images(self, instance: Instance) -> Images | Unreachable:
+        """What images are looked up in."""
+        if instance.provider != "registry":
+            return Unreachable(f"instance {instance.name}: a server of kind {instance.provider} is no registry")
+        from bot.providers.sources.registry import registry_images  # noqa: PLC0415 - as in `forge`
+
+        return registry_images(instance, self.environ, self.config, self.cache)
 
     def _command(self, instance: Instance) -> Pipelines | Unreachable:
         if self.settings.forge.provider != "local" and not self.settings.allow_command:

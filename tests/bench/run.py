@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from bench.layout import World, batch, big  # noqa: E402 - run as a script, the folders have to be named first
 from worlds.ls_refs_server import SERVICE, LsRefsServer  # noqa: E402 - as above
+from worlds.object_stores import AWS, Between, moto  # noqa: E402 - as above
 
 from bot.core.statefile import decode, encode, next_serial  # noqa: E402 - as above
 from bot.model.state import Publication, State  # noqa: E402 - as above
@@ -185,6 +186,65 @@ def _editors(world: World) -> Row:
     )
 
 
+def object_store(bench: Bench) -> Iterator[Row]:
+    """The statefile in S3 (moto): a pass with nothing to do in turns with one on the file, then one changed target."""
+    world, settings = bench.world, bench.world.config / "saasbot.yml"
+    if not world.state.exists():
+        world.saasbot("reconcile")
+    in_file, document = settings.read_text(), world.state.read_bytes()
+    with moto() as server, Between(server.url) as proxy:
+        store, key = server.behind(proxy), "bench/state.json.zst"
+        os.environ.update(AWS)
+        store.state(key).write(document, "")
+        size = len(server.content(key))
+        told = f'"{store.settings(key).url}", endpoint: "{store.url}"'
+        in_store = in_file.replace('"file:../state.json"', told)
+        yield Row("statefile in S3", f"{size / 1e6:.1f} MB", f"the document: {len(document) / 1e6:.1f} MB")
+        try:
+            yield from _idle_in_store(bench, proxy, in_file, in_store)
+            _change_a_target(world)
+            settings.write_text(in_store)
+            proxy.requests.clear()
+            ran = world.saasbot("reconcile", "--format", "json")
+            started = [each["kind"] for each in ran.json()["actions"]] == ["start_run"]
+            exact = started and proxy.asked == ["GET 200", "PUT 200", "PUT 200"]
+            what = "one changed target, state in S3: requests to it"
+            yield Row(what, ", ".join(proxy.asked), "1 GET, 2 PUT", "", exact)
+            yield Row("that pass: time", f"{_time(ran.wall)}, CPU {_time(ran.cpu)}", "")
+        finally:
+            settings.write_text(in_file)
+
+
+def _idle_in_store(bench: Bench, proxy: Between, in_file: str, in_store: str) -> Iterator[Row]:
+    world, walls, exact = bench.world, {in_file: [0.0], in_store: [0.0]}, True
+    for _ in range(bench.rounds):
+        for settings, ran in walls.items():
+            (world.config / "saasbot.yml").write_text(settings)
+            proxy.requests.clear()
+            ran.append(world.saasbot("reconcile").wall)
+        exact = exact and proxy.asked == ["GET 200"]
+    best = {settings: min(ran[1:]) for settings, ran in walls.items()}
+    yield Row("nothing to do, state in S3: requests to it", ", ".join(proxy.asked), "1 GET", "", exact)
+    ratio = f"{best[in_store] / best[in_file]:.2f}"
+    yield Row("nothing to do, state in S3: time", _time(best[in_store]), f"in a file: {_time(best[in_file])}", ratio)
+
+
+def _change_a_target(world: World) -> None:
+    """Push a new parameter of one target that follows `main`, and a program for its run."""
+    path = min(world.config.glob("services/*/saas/*.yml"))
+    lines = path.read_text().splitlines(keepends=True)
+    at = next(number for number, line in enumerate(lines) if line.lstrip().startswith("ref: main"))
+    indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
+    path.write_text("".join([*lines[: at + 1], f"{indent}parameters: {{CHANGED: 'yes'}}\n", *lines[at + 1 :]]))
+    program = world.config / "deploy.sh"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    identity = ("-c", "user.name=bob", "-c", "user.email=bob@localhost")
+    world.run("git", "add", "deploy.sh", str(path))
+    world.run("git", *identity, "commit", "--quiet", "--message", "Change one target")
+    world.run("git", "push", "--quiet", "origin", "HEAD:refs/heads/main")
+
+
 def _published(state: State) -> State:
     """The state as if every publisher had just succeeded at what it was adopted at."""
     channels: dict[str, tuple[Publication, ...]] = {}
@@ -253,6 +313,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "idle": idle,
     "decide": decision,
     "promotion": promotion,
+    "s3": object_store,
 }
 
 

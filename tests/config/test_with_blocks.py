@@ -14,13 +14,17 @@ from bot.config.with_rules import with_issues
 DEPLOY = "pipelines/deploy.yml"
 GITLAB = "$schema: /instance-1.json\nname: shell\nprovider: gitlab\nurl: https://gitlab.example.com\n"
 GITHUB = GITLAB.replace("gitlab", "github")
-SERVERS = {"gitlab": GITLAB, "github": GITHUB}
+JENKINS = GITLAB.replace("gitlab", "jenkins")
+SERVERS = {"gitlab": GITLAB, "github": GITHUB, "jenkins": JENKINS, "gangway": GITLAB.replace("gitlab", "gangway")}
 COMMAND = "with: {command: [./deploy.sh]}"
 
 
 def repository(provider: str, block: str) -> Mapping[str, str]:
     """The valid repository with `deploy` on a server of this kind, and with this block."""
     return edited(("instances/shell.yml", "", SERVERS[provider]), (DEPLOY, COMMAND, f"with: {block}"))
+
+
+REFS = "{org: a, repo: b, base_ref: main, base_sha: '{sha}'}"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,16 @@ def repository(provider: str, block: str) -> Mapping[str, str]:
         ("gitlab", "{project: a/b, trigger: {file: /run/secrets/trigger}, variables: {A: '${name} {\"a\": 1} {A}'}}"),
         ("github", "{repository: acme/deploy, workflow: deploy.yml}"),
         ("github", "{repository: acme/deploy, workflow: 12, ref: main, runKeyInput: key, inputs: {n: 3, on: true}}"),
+        ("jenkins", "{job: deploy}"),
+        (
+            "jenkins",
+            "{job: team/deploy prod, runKeyParameter: KEY, parameters: {VERSION: '{sha7}', a-b.c: 3, DRY: true}}",
+        ),
+        ("gangway", "{}"),
+        ("gangway", "{job: periodic-ci-a, urlStyle: path, type: periodic, healthCheck: list}"),
+        ("gangway", "{envs: {WHY: '{reasons}'}, labels: {run: '{run_key}', a: x-1}, annotations: {a/b: 'c d'}}"),
+        ("gangway", f"{{type: postsubmit, refs: {REFS}, page: 'https://prow.example.com/?id='}}"),
+        ("gangway", f"{{type: presubmit, refs: {REFS[:-1]}, pulls: [{{number: 1, sha: x}}], clone_depth: 1}}}}"),
     ],
 )
 def test_blocks_that_a_provider_takes(provider: str, block: str) -> None:
@@ -104,6 +118,60 @@ MANY = ", ".join(f"i{number}: x" for number in range(25))
             50,
             "GitHub takes 25 inputs, and the run key is one of them",
         ),
+        ("jenkins", "{}", 7, "the provider `jenkins` needs `with.job`"),
+        ("jenkins", "{job: /}", 13, "`job` is a job's name with its folders"),
+        ("jenkins", "{job: 5}", 13, "`job` is a job's name with its folders"),
+        ("jenkins", "{job: a, parameter: {}}", 16, "the provider `jenkins` has no `parameter`"),
+        ("jenkins", "{job: a, parameters: [x]}", 28, "`parameters` is a mapping of names to values"),
+        ("jenkins", "{job: a, parameters: {A: [x]}}", 32, "the parameter `A` is a string, a number, `true` or `false`"),
+        ("jenkins", "{job: a, parameters: {A: '{x}'}}", 32, "there is no placeholder `{x}`"),
+        ("jenkins", "{job: a, parameters: {' ': x}}", 29, "` ` cannot be the name of a parameter"),
+        (
+            "jenkins",
+            "{job: a, parameters: {SAASBOT_SHA: x}}",
+            29,
+            "`SAASBOT_SHA` cannot be the name of a parameter",
+        ),
+        ("jenkins", "{job: a, runKeyParameter: ''}", 33, "`runKeyParameter` is a string that is not empty"),
+        (
+            "jenkins",
+            "{job: a, runKeyParameter: K, parameters: {K: x}}",
+            49,
+            "the parameter `K` is filled by the bot itself",
+        ),
+        ("gangway", "{job: ''}", 13, "`job` is a string that is not empty"),
+        ("gangway", "{urlStyle: query}", 18, "`urlStyle` is `body` or `path`: where Gangway reads the job's name from"),
+        ("gangway", "{type: batch}", 14, "`type` is one of periodic, postsubmit, presubmit"),
+        ("gangway", "{type: 1}", 14, "`type` is one of periodic, postsubmit, presubmit"),
+        ("gangway", "{page: prow}", 14, "`page` is the address of an execution's page up to its id"),
+        ("gangway", "{envs: x}", 14, "`envs` is a mapping of names to strings"),
+        ("gangway", "{envs: {A: ''}}", 18, "`A` is a string that is not empty"),
+        ("gangway", "{envs: {A: 1}}", 18, "`A` is a string that is not empty"),
+        ("gangway", "{envs: {' ': x}}", 15, "a name in `envs` is empty"),
+        ("gangway", "{annotations: {A: '{x}'}}", 25, "there is no placeholder `{x}`"),
+        (
+            "gangway",
+            "{labels: {A: 'b c'}}",
+            20,
+            "`A` cannot have this value as a label: Kubernetes takes up to 63 of `A-Za-z0-9-_.`",
+        ),
+        ("gangway", "{refs: {org: a}}", 14, "a periodic job takes no `refs`"),
+        (
+            "gangway",
+            "{type: postsubmit, refs: {org: a, repo: b}}",
+            32,
+            "a postsubmit job needs `base_ref`, `base_sha` in `with.refs`",
+        ),
+        ("gangway", f"{{type: presubmit, refs: {REFS}}}", 31, "a presubmit job needs `pulls` in `with.refs`"),
+        ("gangway", f"{{type: postsubmit, refs: {REFS[:-1]}, baseref: x}}}}", 85, "`refs` has no `baseref`"),
+        ("gangway", f"{{type: postsubmit, refs: {REFS[:-1]}, zzz: x}}}}", 85, "`refs` has no `zzz`"),
+        ("gangway", f"{{type: postsubmit, refs: {REFS[:-1]}, pulls: [7]}}}}", 92, "`pulls` is a list of mappings"),
+        (
+            "gangway",
+            f"{{type: postsubmit, refs: {REFS[:-1]}, path_alias: [x]}}}}",
+            97,
+            "`path_alias` is a string, a number, `true` or `false`",
+        ),
     ],
 )
 def test_blocks_that_a_provider_would_refuse(provider: str, block: str, column: int, message: str) -> None:
@@ -117,6 +185,14 @@ def test_blocks_that_a_provider_would_refuse(provider: str, block: str, column: 
     assert validate(tree, cache, SCHEMAS) == (found,)
 
 
+def test_refs_that_are_no_mapping_are_said_besides_what_is_missing() -> None:
+    found = findings(repository("gangway", "{type: postsubmit, refs: main}"))
+    assert [item.message for item in found] == [
+        "`refs` is a mapping",
+        "a postsubmit job needs `org`, `repo`, `base_ref`, `base_sha` in `with.refs`",
+    ]
+
+
 def test_a_secret_in_the_wrong_place_is_not_shown() -> None:
     (found,) = findings(repository("gitlab", "{project: a/b, trigger: in-clear}"))
     assert "in-clear" not in found.message + found.hint
@@ -128,7 +204,7 @@ def test_keys_that_are_no_strings_are_an_error_and_no_crash() -> None:
 
 
 def test_a_block_for_a_provider_without_rules_is_left_to_it() -> None:
-    assert list(with_issues("jenkins", {"anything": 1})) == []
+    assert list(with_issues("circleci", {"anything": 1})) == []
 
 
 ENVIRONMENT = {name: name.removeprefix("SAASBOT_").lower() for name in PLACEHOLDERS.values()}
