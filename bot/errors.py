@@ -46,7 +46,7 @@ class WrongUsage(SaasbotError):
 
 
 class LostState(SaasbotError):
-    """There is no statefile although the forge shows that there was one."""
+    """There is no statefile although the forge shows that there was one; or it is older than it was, or another one."""
 
     exit_code = 2
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from bot.act import act
 from bot.config.load import Loaded, load
 from bot.core.context import Context
 from bot.core.decide import deliberate
+from bot.core.excerpts import sightings
+from bot.core.rebuild import Rebuilt, adopt_all, take_back, with_answers
 from bot.core.record import settle
-from bot.core.statefile import decode, encode, next_serial
-from bot.errors import LostState, StateRace
-from bot.model.observed import Note, Recorded
+from bot.core.statefile import ACCEPT, Seen, accepted, contradiction, decode, encode, next_serial, read_seen, write_seen
+from bot.errors import InvalidConfiguration, LostState, StateRace, WrongUsage
+from bot.model.desired import Desired
+from bot.model.observed import Note, Recorded, Wants
 from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report, StartRun
 from bot.model.state import State
 from bot.observe import look_up, observe
@@ -31,6 +35,22 @@ RACES = 20
 """Times that outcomes are merged into a fresh statefile before the pass gives up."""
 
 
+RECENT = 100
+"""Merge requests that are over, of which a lost statefile is rebuilt."""
+
+LOOKED_BACK = 200
+"""Commits of the config that are looked at for the versions before the present ones."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Memory:
+    """The newest statefile that this process has read or written: what it reads next may be no older and no other."""
+
+    seen: Seen | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a pass works with, the same for all passes of a process."""
@@ -40,6 +60,9 @@ class Job:
     schemas: dict[str, bytes]
     bootstrap: str = ""
     report_key: bytes | None = None
+    place: str = ""
+    """Where the statefile is, in words that mean the same in every process of this machine; empty: unknown."""
+    memory: Memory = field(default_factory=Memory)
     heard: frozenset[str] = frozenset()
     """Threads that an event told of; see `bot.core.context.heard_of`."""
     stopped: Callable[[], bool] = lambda: False
@@ -48,7 +71,7 @@ class Job:
 
 def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[Context, Report]:
     """What a reconcile of this tree would do, and all it was decided from: the same line, stopped before `act`."""
-    context, _, decided = _decided(job, tree, tree.sha or "", commands)
+    context, decided = _decided(job, present(job), tree, tree.sha or "", commands)
     _refuse_lost(job, context)
     return context, Report(context.desired.sha, context.now, decided, invalid=context.desired.invalid)
 
@@ -58,22 +81,38 @@ def reconcile(job: Job, commands: tuple[Note, ...] = (), started: int = 0) -> Re
 
     `started` is the number of runs that earlier passes of the same invocation have started.
     """
+    before = present(job)  # first: whoever changes the world after this makes the write of the intent fail
     base = job.ports.config.fetch(job.settings.branch)
-    context, etag, decided = _decided(job, job.ports.config.tree(base), base, commands, started)
+    context, decided = _decided(job, before, job.ports.config.tree(base), base, commands, started)
     _refuse_lost(job, context)
-    state, etag = _save_intent(job, context, decided, etag)
+    state, etag = _save_intent(job, context, decided, before.etag)
     outcomes = tuple(_acted(job, context, decided))
     _save_outcomes(job, context, decided, outcomes, state, etag)
     return Report(base, context.now, decided, outcomes, context.desired.invalid)
 
 
 def _refuse_lost(job: Job, context: Context) -> None:
-    if context.observed.state_lost and not job.bootstrap:
-        raise LostState(
+    """Raise LostState where the forge shows that the statefile is gone, older than it was, or another one."""
+    if context.state is None and context.observed.state_lost and not job.bootstrap:
+        error = LostState(
             "there is no statefile, but the forge shows branches or merge requests of this bot: the state was lost",
-            hint="put a copy back or, in releases that have it, `saasbot state rebuild`; "
+            hint="put a copy back, or `saasbot state rebuild` takes back what comments, servers and git still know; "
             "`saasbot reconcile --bootstrap adopt` starts afresh",
         )
+    elif context.state is not None and (found := _contradicted(context, context.state)):
+        error = LostState(found, hint=ACCEPT)
+    else:
+        return
+    if recorded(job.ports).state != context.state:
+        raise StateRace("another writer changed the statefile meanwhile; nothing was done", hint="try again")
+    raise error
+
+
+def _contradicted(context: Context, state: State) -> str:
+    """Why the bot's own reports cannot speak of this statefile; empty where they can."""
+    observed = context.observed
+    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, context.report_key)
+    return next((f"{found} {where}" for where, each in seen if (found := contradiction(state, each))), "")
 
 
 def until_idle(job: Job, deadline: datetime | None, commands: tuple[Note, ...] = ()) -> Iterator[Report]:
@@ -111,22 +150,60 @@ def recorded(ports: Ports) -> Recorded:
     return Recorded(None) if found is None else Recorded(decode(found[0], "the statefile"), found[1])
 
 
+def present(job: Job) -> Recorded:
+    """The statefile as it is now. Raises LostState where it cannot be the one that was seen here before."""
+    known = remembered(job)  # before it is read: another writer may be at work
+    found = recorded(job.ports)
+    if found.state is not None:
+        for where, seen in known:
+            contradicted = contradiction(found.state, seen)
+            if contradicted:
+                raise LostState(f"{contradicted} by {where}", hint=ACCEPT)
+        remember(job, found.state)
+    return found
+
+
+def remembered(job: Job) -> tuple[tuple[str, Seen], ...]:
+    """The statefiles that this process and this machine saw last."""
+    kept = read_seen(job.ports.cache.get(_seen(job))) if job.place else None
+    both = (("this process", job.memory.seen), ("this machine", kept))
+    return tuple((where, seen) for where, seen in both if seen is not None)
+
+
+def remember(job: Job, state: State) -> None:
+    """Note that this statefile was there; a cache that cannot be written is done without."""
+    job.memory.seen = Seen(state.lineage, state.serial)
+    if job.place and read_seen(job.ports.cache.get(_seen(job))) != job.memory.seen:
+        job.ports.cache.put(_seen(job), write_seen(job.memory.seen))
+
+
+def _seen(job: Job) -> str:
+    return f"statefile seen {job.place}"
+
+
 def _decided(
-    job: Job, tree: ConfigTree, base: str, commands: tuple[Note, ...], started: int = 0
-) -> tuple[Context, str, Plan]:
-    loading: Callable[[ConfigTree], Loaded] = partial(
-        load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache
-    )
-    before = recorded(job.ports)
-    context = observe(job.ports, job.settings, loading(tree).desired, before, base, commands, job.heard)
+    job: Job, before: Recorded, tree: ConfigTree, base: str, commands: tuple[Note, ...], started: int = 0
+) -> tuple[Context, Plan]:
+    context = observe(job.ports, job.settings, _loading(job)(tree).desired, before, base, commands, job.heard)
     context = replace(context, bootstrap=job.bootstrap, report_key=job.report_key, started=started)
-    decided, wanted = deliberate(context)
+    return _informed(job, tree, context, deliberate)
+
+
+def _loading(job: Job) -> Callable[[ConfigTree], Loaded]:
+    return partial(load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache)
+
+
+def _informed(
+    job: Job, tree: ConfigTree, context: Context, ask: Callable[[Context], tuple[Answer, Wants]]
+) -> tuple[Context, Answer]:
+    """The answer to a question, asked again until nothing is left to be looked up for it."""
+    answer, wanted = ask(context)
     for _ in range(ROUNDS):
         if not wanted:
             break
-        context = look_up(job.ports, tree, loading, context, wanted)
-        decided, wanted = deliberate(context)
-    return context, before.etag, decided
+        context = look_up(job.ports, tree, _loading(job), context, wanted)
+        answer, wanted = ask(context)
+    return context, answer
 
 
 def _save_intent(job: Job, context: Context, decided: Plan, etag: str) -> tuple[State | None, str]:
@@ -137,6 +214,7 @@ def _save_intent(job: Job, context: Context, decided: Plan, etag: str) -> tuple[
     written = job.ports.state.write(encode(state), etag)
     if isinstance(written, Refused):
         raise StateRace("another writer changed the statefile meanwhile; nothing was done", hint="try again")
+    remember(job, state)
     return state, written
 
 
@@ -146,10 +224,10 @@ def _known(context: Context) -> State:
 
 def _acted(job: Job, context: Context, decided: Plan) -> Iterator[Outcome]:
     """Outcomes of all actions; after SIGTERM the action at hand is finished and the rest is skipped."""
-    carried_out = act(job.ports, decided, context.now, context.report_key)
+    carried_out = act(job.ports, decided, context.now, context.report_key, job.settings.dashboard_title)
     for action in decided.actions:
         if job.stopped():
-            yield Outcome(OutcomeStatus.SKIPPED, "the process was asked to stop")
+            yield Outcome(OutcomeStatus.SKIPPED, "the process was asked to stop", untouched=True)
             continue
         outcome = next(carried_out)
         job.progress(action, outcome)
@@ -166,9 +244,71 @@ def _save_outcomes(
         settled = settle(state, context.desired, decided.actions, outcomes, context.now)
         if settled == state:
             return
-        written = job.ports.state.write(encode(next_serial(settled)), etag)
+        settled = next_serial(settled)
+        written = job.ports.state.write(encode(settled), etag)
         if not isinstance(written, Refused):
+            remember(job, settled)
             return
-        fresh = recorded(job.ports)
-        state, etag = fresh.state, fresh.etag
+        state, etag = _written_meanwhile(job)
     raise StateRace("the statefile changes faster than it can be written; the next pass looks again", hint="try again")
+
+
+def _written_meanwhile(job: Job) -> tuple[State, str]:
+    """What another writer left. Outcomes are not folded into another statefile: there they would mean nothing."""
+    fresh = present(job)
+    if fresh.state is None:
+        raise LostState("the statefile was removed while this pass was at work", hint="`saasbot state rebuild`")
+    return fresh.state, fresh.etag
+
+
+def rebuild(job: Job) -> Rebuilt:
+    """What comments, servers and git still know of a lost statefile; nothing is written.
+
+    Raises WrongUsage where there is a statefile.
+    """
+    if job.ports.state.read() is not None:
+        raise WrongUsage(
+            "there is a statefile: `state rebuild` is for one that is gone",
+            hint="`saasbot state repair` keeps what can be read of a damaged one",
+        )
+    base = job.ports.config.fetch(job.settings.branch)
+    tree = job.ports.config.tree(base)
+    context = observe(job.ports, job.settings, _loading(job)(tree).desired, Recorded(None), base)
+    context = replace(context, bootstrap="adopt", report_key=job.report_key)
+    context, adopted = _informed(job, tree, context, adopt_all)
+    own = job.ports.forge.own_merge_requests(RECENT)
+    known = (seen for _, seen in remembered(job))
+    found = take_back(adopted, context, own, _past(job, context.desired, base), known)
+    asked = observe(job.ports, job.settings, context.desired, Recorded(found.to_ask), base)
+    return with_answers(found, context, asked.observed.runs)
+
+
+def _past(job: Job, desired: Desired, base: str) -> Iterator[Desired]:
+    """The config at the commits that changed the files of its pinned targets, newest first, each read when wanted."""
+    files = {target.file for target in desired.targets.values() if target.pinned}
+    for sha in job.ports.config.history(base, files, LOOKED_BACK):
+        try:
+            yield _loading(job)(job.ports.config.tree(sha)).desired
+        except InvalidConfiguration:  # a folder of data that was not there yet
+            return
+
+
+def create(job: Job, state: State) -> None:
+    """Write a statefile where there is none. Raises StateRace where there is one by now."""
+    _write(job, state, "")
+
+
+def accept(job: Job, state: State, etag: str) -> State:
+    """Write the present statefile so that it contradicts nothing that was seen, on comments or here; return it."""
+    forge, title = job.ports.forge, job.settings.dashboard_title
+    board = forge.dashboard(title) if title else None
+    seen = sightings(forge.own_merge_requests(RECENT), board, forge.me(), job.report_key)
+    return _write(job, accepted(state, (each for _, each in (*remembered(job), *seen))), etag)
+
+
+def _write(job: Job, state: State, etag: str) -> State:
+    state = next_serial(state)
+    if isinstance(job.ports.state.write(encode(state), etag), Refused):
+        raise StateRace("another writer changed the statefile meanwhile; nothing was done", hint="try again")
+    remember(job, state)
+    return state

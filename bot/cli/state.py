@@ -95,8 +95,11 @@ def mv(session: Session, old: str, new: str) -> None:
 
 @state.command(help="Keep what can be read of a damaged statefile, and say what was given up.")
 @click.option("--yes", is_flag=True, help="Write it without asking.")
+@click.option(
+    "--accept", is_flag=True, help="The statefile that is there is meant, though an older copy or another one."
+)
 @click.pass_obj
-def repair(session: Session, yes: bool) -> None:
+def repair(session: Session, yes: bool, accept: bool) -> None:
     """Salvage entry by entry."""
     from bot.core.statefile import encode, next_serial  # noqa: PLC0415 - imported when a command needs it
     from bot.core.upkeep import salvage  # noqa: PLC0415
@@ -106,11 +109,40 @@ def repair(session: Session, yes: bool) -> None:
     found, lost = salvage(data)
     for sentence in lost:
         click.echo(f"given up: {sentence}")
-    if not lost:
+    if not lost and not accept:
         click.echo("the statefile is sound")
         return
     if not yes:
-        click.confirm("Write what is left?", abort=True, err=True)
+        click.confirm("Write what is left?" if lost else "Go on with this one?", abort=True, err=True)
+    if accept:
+        _accept(session, found, etag)
+        return
     if isinstance(where.write(encode(next_serial(found)), etag), Refused):
         raise StateRace("another writer changed the statefile meanwhile; nothing was done", hint="try again")
     click.echo(f"kept {len(found.targets)} targets")
+
+
+def _accept(session: Session, found: State, etag: str) -> None:
+    from bot.reconcile import accept  # noqa: PLC0415 - imported when a command needs it
+
+    state = accept(session.job(writes=True), found, etag)
+    click.echo(f"this statefile counts from now on: lineage {state.lineage}, serial {state.serial}")
+
+
+@state.command(help="Make a lost statefile anew from the bot's comments, the pipeline servers' runs and git's history.")
+@click.option("--yes", is_flag=True, help="Write it without asking.")
+@click.pass_obj
+def rebuild(session: Session, yes: bool) -> None:
+    """Take back what the world still knows."""
+    from bot import reconcile as line  # noqa: PLC0415 - imported when a command needs it
+
+    job = session.job(writes=True)
+    found = line.rebuild(job)
+    for sentence in found.taken:
+        click.echo(f"taken back: {sentence}")
+    for sentence in found.missing:
+        click.echo(f"not known: {sentence}")
+    if not yes:
+        click.confirm("Write this statefile?", abort=True, err=True)
+    line.create(job, found.state)
+    click.echo(f"rebuilt {len(found.state.targets)} targets; `saasbot reconcile` goes on from here")

@@ -7,7 +7,9 @@ comments work as on merge requests.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
+from bot.core import excerpts
 from bot.core.branches import Branch
 from bot.core.sheet import Sheet
 from bot.model.plan import DashboardAction, Gate
@@ -34,7 +36,8 @@ def write_dashboard(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
     key = sheet.context.report_key
     known = issue is not None and marker.read(issue.body, comments.DASHBOARD, key) is not None
     previous = issue.body if issue is not None and known else None
-    text = comments.sticky(_body(sheet, branches), {}, previous, sheet.now, key, comments.DASHBOARD)
+    data, beside = excerpts.dashboard_content(sheet.state), partial(excerpts.beside_dashboard, sheet)
+    text = comments.sticky(_body(sheet, branches), data, previous, sheet.now, key, comments.DASHBOARD, beside)
     if text is None:
         return
     iid = issue.iid if issue is not None else 0

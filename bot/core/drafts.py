@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from bot.core.batches import Batch
 from bot.core.branches import Branch
+from bot.core.excerpts import vetoes_mark
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequest, MergeRequestStatus
 from bot.model.plan import (
@@ -122,6 +123,28 @@ def rebuild(
     )
 
 
+def update_texts(sheet: Sheet, open_branch: Branch) -> None:
+    """Let title and description tell of the present content; nothing is pushed."""
+    record = open_branch.record
+    text = comments.title_and_description(
+        open_branch.edits, record.batch, rollback=_rolls_back(sheet, open_branch.edits)
+    )
+    head = open_branch.merge_request.head_sha
+    sheet.actions.append(
+        UpdateMergeRequest(
+            subject=open_branch.subject,
+            iid=open_branch.merge_request.iid,
+            batch=record.batch,
+            part=record.part,
+            commit=Commit(open_branch.name, record.base, text.commit_message, {}, expected_head=head),
+            title=text.title,
+            description=text.description,
+            edits=open_branch.edits,
+            reasons=(Reason("texts", "its title and description are behind its branch"),),
+        )
+    )
+
+
 def close_branch(sheet: Sheet, open_branch: Branch, kind: str, why: str) -> None:
     """Close a merge request, saying why."""
     sheet.opened -= 1
@@ -130,7 +153,7 @@ def close_branch(sheet: Sheet, open_branch: Branch, kind: str, why: str) -> None
             subject=open_branch.subject,
             iid=open_branch.merge_request.iid,
             branch=open_branch.name,
-            comment=comments.closing_comment(kind, why),
+            comment=comments.closing_comment(kind, why) + vetoes_mark(sheet, open_branch.edits),
             reasons=(Reason(kind, why),),
         )
     )

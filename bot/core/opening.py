@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from bot.core.context import Context
+from bot.core.excerpts import sightings
 from bot.core.facts import Facts
 from bot.core.follow import follow_runs
 from bot.core.orders import take_orders
 from bot.core.renames import carry_renames
 from bot.core.sheet import Sheet
+from bot.core.statefile import accepted
 from bot.model.state import State
 
 
 def opened_sheet(context: Context) -> Sheet:
     """Follow and listen; everything else is decided from what this leaves."""
-    state = context.state or State(lineage=context.observed.nonce)
+    state = context.state or _afresh(context)
     sheet = Sheet(context, Facts(context.observed), state, starts=context.started)
     carry_renames(sheet)
     follow_runs(sheet)
     take_orders(sheet)
     return sheet
+
+
+def _afresh(context: Context) -> State:
+    """A first statefile; one whose reports are still there was lost, and this one takes its place."""
+    observed = context.observed
+    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, context.report_key)
+    return accepted(State(lineage=observed.nonce), (each for _, each in seen))

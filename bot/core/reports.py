@@ -5,12 +5,13 @@ A comment is edited in place, and only when what it says has changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from bot.core import preview
+from bot.core import excerpts, preview
 from bot.core.batches import batch_of, file_keys
 from bot.core.branches import Branch, forget
 from bot.core.own_notes import own_note
@@ -30,7 +31,6 @@ from bot.model.plan import (
 )
 from bot.model.state import Edit, MergeRequestState, Reason, Run, RunStatus
 from bot.render import comments
-from bot.render.words import utc
 
 FOLLOWED = timedelta(days=7)
 """How long a merged merge request waits for the runs that it leads to."""
@@ -43,12 +43,14 @@ def write_reports(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
     """Bring every sticky comment up to date."""
     for action in list(sheet.actions):
         if isinstance(action, OpenMergeRequest):
-            _report(sheet, None, action.commit.branch, _promotion(sheet, None, action.commit.branch, action.edits))
+            text = _promotion(sheet, None, action.commit.branch, action.edits)
+            _report(sheet, None, action.commit.branch, text, _to_be(action))
     contents = _contents(sheet)
     for branch in branches:
         if branch.name in contents or branch.name not in _ending(sheet):
             edits = contents.get(branch.name, branch.edits)
-            _report(sheet, branch.merge_request, branch.name, _promotion(sheet, branch, branch.name, edits))
+            record = replace(sheet.state.merge_requests.get(branch.name, branch.record), edits=edits)
+            _report(sheet, branch.merge_request, branch.name, _promotion(sheet, branch, branch.name, edits), record)
     for record in list(sheet.state.merge_requests.values()):
         if record.merged:
             _report_merged(sheet, record)
@@ -67,11 +69,27 @@ def _ending(sheet: Sheet) -> frozenset[str]:
     return frozenset(action.branch for action in sheet.actions if isinstance(action, CloseMergeRequest))
 
 
-def _report(sheet: Sheet, merge_request: MergeRequest | None, branch: str, body: str) -> bool:
-    """Put a sticky comment in place if it says something new; returns whether it does."""
+def _to_be(action: OpenMergeRequest) -> MergeRequestState:
+    """The record of a merge request that has no number yet."""
+    return MergeRequestState(action.commit.branch, 0, action.batch, action.part, action.edits, action.commit.parent, "")
+
+
+def _report(
+    sheet: Sheet, merge_request: MergeRequest | None, branch: str, body: str, record: MergeRequestState | None = None
+) -> bool:
+    """Put a sticky comment in place if it says something new; returns whether it does.
+
+    `record` is that of a merge request of the bot's own: its marker carries what a lost statefile is rebuilt from.
+    """
     note, previous = _previous(sheet, merge_request)
-    data: Mapping[str, Any] = {"branch": branch, **_memory(sheet, branch)}
-    text = comments.sticky(body, data, previous, sheet.now, sheet.context.report_key)
+    data: dict[str, Any] = {"branch": branch}
+    beside: Callable[[], dict[str, Any]] = dict
+    if record is not None:
+        targets = sheet.context.desired.targets
+        urls = {targets[edit.target].url for edit in record.edits if edit.target in targets}
+        data |= excerpts.content_of(sheet.state, record, urls)
+        beside = partial(excerpts.beside, sheet, record)
+    text = comments.sticky(body, data, previous, sheet.now, sheet.context.report_key, beside=beside)
     if text is None:
         return False
     iid = merge_request.iid if merge_request is not None else 0
@@ -84,13 +102,6 @@ def _previous(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[str, st
     notes = merge_request.notes if merge_request is not None else ()
     note = own_note(notes, sheet.context.observed.me, comments.STICKY, sheet.context.report_key)
     return (note.id, note.body) if note is not None else ("", None)
-
-
-def _memory(sheet: Sheet, branch: str) -> dict[str, Any]:
-    """What the statefile knows of a merge request and could not be seen from its content."""
-    record = sheet.state.merge_requests.get(branch)
-    hold = record.hold if record is not None else None
-    return {"hold": [hold.by, utc(hold.at), hold.reason]} if hold is not None else {}
 
 
 def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit, ...]) -> str:
@@ -182,7 +193,7 @@ def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
         notices=("merged",),
         prefix="",
     )
-    told = not _report(sheet, merge_request, record.branch, comments.promotion_report(view))
+    told = not _report(sheet, merge_request, record.branch, comments.promotion_report(view), record)
     good = {run.target for run in runs if run.status is RunStatus.SUCCEEDED}
     ended = all(each.target in good for each in present)
     late = record.changed_at is not None and sheet.now - record.changed_at > FOLLOWED

@@ -1,16 +1,30 @@
-"""The statefile as bytes: one versioned JSON document; a foreign or newer one is refused in one sentence."""
+"""The statefile as bytes: one versioned JSON document; a newer, foreign or older one is refused in one sentence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from bot.core.migrations import migrated
 from bot.errors import WrongUsage
 from bot.model.state import VERSION, State
+
+REPLACED_KEPT = 20
+"""Lineages of lost statefiles that a statefile remembers."""
+
+ACCEPT = "put the right copy back; if this one is meant: `saasbot state repair --accept`"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A statefile that was seen before: its lineage and its serial at that time."""
+
+    lineage: str
+    serial: int
 
 
 def encode(state: State) -> bytes:
@@ -22,12 +36,8 @@ def decode(data: bytes, where: str) -> State:
     """The state in a document; `where` names it in errors."""
     try:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"null"))
-        number = msgspec.json.decode(version)
-        if number != VERSION:
-            raise WrongUsage(
-                f"{where}: this is version {number!r} of the statefile, this program reads version {VERSION}",
-                hint="use the release that wrote it, or a newer one",
-            )
+        if msgspec.json.decode(version) != VERSION:  # parsed once more as a plain document, which few files ever are
+            data = msgspec.json.encode(migrated(msgspec.json.decode(data), where))
         state = msgspec.json.decode(data, type=State)
     except msgspec.ValidationError as error:
         raise WrongUsage(
@@ -63,3 +73,36 @@ def without_zone(value: Any) -> bool:
 def next_serial(state: State) -> State:
     """The state as its next write."""
     return replace(state, serial=state.serial + 1)
+
+
+def contradiction(state: State, seen: Seen) -> str:
+    """Why a statefile cannot be what became of one that was seen before, up to who saw it; empty where it can."""
+    if seen.lineage == state.lineage:
+        if seen.serial <= state.serial:
+            return ""
+        return f"the statefile is an older copy: its serial is {state.serial}, and {seen.serial} was seen"
+    if seen.lineage in state.replaced:
+        return ""
+    return f"this is another statefile: its lineage is {state.lineage}, and {seen.lineage} was seen"
+
+
+def write_seen(seen: Seen) -> bytes:
+    """A sighting as it is kept in a cache."""
+    return msgspec.json.encode(seen)
+
+
+def read_seen(data: bytes | None) -> Seen | None:
+    """The sighting in a cache; None where there is none that can be read."""
+    try:
+        return msgspec.json.decode(data, type=Seen) if data is not None else None
+    except msgspec.DecodeError:
+        return None
+
+
+def accepted(state: State, seen: Iterable[Seen]) -> State:
+    """The state that contradicts none of these any more: a higher serial, and other lineages as replaced by it."""
+    seen = tuple(seen)
+    serial = max((each.serial for each in seen if each.lineage == state.lineage), default=0)
+    others = (each.lineage for each in seen if each.lineage != state.lineage)
+    replaced = tuple(dict.fromkeys((*state.replaced, *others)))[-REPLACED_KEPT:]
+    return replace(state, serial=max(serial, state.serial), replaced=replaced)

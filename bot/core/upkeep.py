@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from bot.core.migrations import Document, migrated
 from bot.core.renames import renamed
 from bot.core.statefile import without_zone
 from bot.errors import WrongUsage
@@ -68,7 +69,8 @@ def _place(subject: str) -> tuple[str, str]:
 def salvage(data: bytes) -> tuple[State, tuple[str, ...]]:
     """All of a damaged statefile that can be read, and one sentence for each thing that was given up.
 
-    Raises WrongUsage where it is not a JSON object of this version at all: then nothing can be told from it.
+    One of an older version is migrated first. Raises WrongUsage where it is not a JSON object of a known version at
+    all: then nothing can be told from it.
     """
     try:
         raw = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
@@ -77,9 +79,9 @@ def salvage(data: bytes) -> tuple[State, tuple[str, ...]]:
         raise WrongUsage(
             f"this is not a JSON object: {error}", hint="take the last good copy of the statefile"
         ) from error
-    if version != VERSION:
-        raise WrongUsage(f"this is version {version!r} of the statefile, this program reads version {VERSION}")
     lost: list[str] = []
+    if version != VERSION:
+        raw = _migrated(raw, lost)
     values: dict[str, Any] = {}
     for field in fields(State):
         if field.name in raw:
@@ -90,6 +92,17 @@ def salvage(data: bytes) -> tuple[State, tuple[str, ...]]:
             hint="take the last good copy, or remove it and `reconcile --bootstrap adopt`",
         )
     return replace(State(), **values), tuple(lost)
+
+
+def _migrated(raw: Mapping[str, msgspec.Raw], lost: list[str]) -> dict[str, msgspec.Raw]:
+    """The fields of an older document in this version; what no program can read is given up before."""
+    document: Document = {}
+    for name, value in raw.items():
+        try:
+            document[name] = msgspec.json.decode(value)
+        except UNREADABLE as error:
+            lost.append(f"{name}: {error}")
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in migrated(document).items()}
 
 
 def _field(name: str, raw: msgspec.Raw, lost: list[str]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection, Iterator
+from itertools import islice
 from pathlib import Path
 
 from bot.errors import SaasbotError, ServerUnreachable, WrongUsage
@@ -119,6 +121,18 @@ class GitConfig:
             self._trees[sha] = CheckoutTree(self._root, sha, listed)
         return self._trees[sha]
 
+    def history(self, sha: str, paths: Collection[str], most: int) -> tuple[str, ...]:
+        """The commits that led to `sha` and changed one of these files, the newest first, at most `most`.
+
+        None where git cannot tell: what wants to know how it was before has to live with less anyway.
+        """
+        wanted = frozenset(paths)
+        try:
+            changes = first_parents(self._root, sha, HISTORY)
+            return tuple(islice((commit for commit, changed in changes if wanted & changed), most))
+        except GitError:
+            return ()
+
     def behind(self, branch: str, head: str = "") -> str:
         """One sentence if the checkout lacks commits of origin's `branch`, else empty.
 
@@ -143,6 +157,19 @@ class GitConfig:
             return int(git(self._root, "rev-list", "--count", f"HEAD..{head}"))
         except GitError:  # no checkout, no commit, or nothing ever fetched: nothing is known
             return 0
+
+
+HISTORY = 5000
+"""Commits of the config branch that are looked through at most."""
+
+
+def first_parents(repo: Path, sha: str, most: int) -> Iterator[tuple[str, frozenset[str]]]:
+    """The commits that led to `sha`, newest first, each with the paths that it changed against its first parent."""
+    log = ("log", "--first-parent", "-m", "--no-show-signature", "--no-renames", "--name-only", "-z")
+    out = git(repo, *log, "--format=%x01%H", f"--max-count={most}", sha, "--")
+    for entry in text(out).split("\x01")[1:]:
+        commit, *names = (part.strip("\n") for part in entry.split("\0"))
+        yield commit, frozenset(filter(None, names))
 
 
 EXPORTS_KEPT = 14 * 86400

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -233,18 +233,25 @@ def help_section(prefix: str, usages: Iterable[str]) -> Section:
 
 
 def sticky(
-    body: str, data: Mapping[str, Any], previous: str | None, now: datetime, key: bytes | None, kind: str = STICKY
+    body: str,
+    data: Mapping[str, Any],
+    previous: str | None,
+    now: datetime,
+    key: bytes | None,
+    kind: str = STICKY,
+    beside: Callable[[], Mapping[str, Any]] = dict,
 ) -> str | None:
     """Complete a sticky text with the time of its last change and its marker, or None if nothing changed.
 
     `data` goes into the marker beside `content`, a hash of body and data, and `changed_at`. The comparison is by that
-    hash: a forge may store a text with other white space than it was sent.
+    hash: a forge may store a text with other white space than it was sent. What `beside` gives goes into the marker
+    too, but is no reason to edit anything.
     """
     known = marker.read(previous, kind, key) if previous is not None else None
     content = hashlib.sha256(f"{body}\n{marker.mark(kind, data, None)}".encode()).hexdigest()
     if known is not None and known.get("content") == content:
         return None
-    written = marker.mark(kind, {**data, "content": content, "changed_at": utc(now)}, key)
+    written = marker.mark(kind, {**beside(), **data, "content": content, "changed_at": utc(now)}, key)
     return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
 
 

@@ -77,6 +77,7 @@ FULL = state(
     freezes=(CommandFreeze("all", "ana", NOW, "x", NOW + HOUR),),
     answers={"1:9:0": Answer("9", 1, "ana", "hold", ok=True, text="held")},
     questions={"1": Question("explain", PROD, "ana")},
+    replaced=("old",),
 )
 
 
@@ -101,8 +102,11 @@ def test_a_state_comes_back_as_it_was() -> None:
         (b"[]", "not a statefile"),
         (b"\xff{}", "no JSON at all"),
         (b"{}", "version None"),
-        (b'{"version": 2}', "version 2"),
+        (b'{"version": 3}', "version 3"),
+        (b'{"version": 0}', "version 0"),
+        (b'{"version": true}', "version True"),
         (b'{"version": "1"}', "version '1'"),
+        (b'{"version": 1, "targets": \xff}', "no JSON at all"),
         (b'{"version": 1, "targets": 3}', "not a statefile"),
         (b'{"version": 1, "time": "yesterday"}', "not a statefile"),
     ],

@@ -83,6 +83,14 @@ class GitHubForge:
         self._heads.expect((each.iid, each.head_sha) for each in found)
         return found
 
+    def own_merge_requests(self, ended: int) -> Sequence[MergeRequest]:
+        """The bot's own into the config branch: the open ones, and the newest of those that are over."""
+        me = self.me()
+        found = [each for each in self.open_merge_requests() if each.source_branch.startswith(PREFIX)]
+        over = (self._pulls.one(number) for number in self._pulls.ended(me, ended))
+        found += [each for each in over if each is not None]
+        return sorted((each for each in found if each.author == me), key=lambda each: each.iid)
+
     def merge_request(self, iid: int) -> MergeRequest | None:
         """One pull request in any state; None if there is no such."""
         return self._pulls.one(iid)

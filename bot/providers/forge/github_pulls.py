@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from bot.core.batches import PREFIX
@@ -80,6 +81,13 @@ class Pulls:
         """Whether one of the bot's was ever opened; reads as many pages, newest first, as it takes to find one."""
         pulls = self._place.api.pages(self._place.at("pulls"), state="all", sort="created", direction="desc")
         return any(self._place.is_own(pull) and login(pull["user"]) == me for pull in pulls)
+
+    def ended(self, me: str, most: int) -> list[int]:
+        """The numbers of the bot's newest that are merged or closed; reads as many pages as that takes."""
+        query = {"state": "closed", "base": self._place.branch, "sort": "created", "direction": "desc"}
+        pulls = self._place.api.pages(self._place.at("pulls"), **query)
+        own = (int(pull["number"]) for pull in pulls if self._place.is_own(pull) and login(pull["user"]) == me)
+        return list(islice(own, most))
 
     def _settled(self, numbers: Iterable[int]) -> dict[int, Pull]:
         """These in detail; asked again together while GitHub has not worked out whether they can be merged."""

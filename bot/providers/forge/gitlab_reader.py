@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 from gitlab.exceptions import GitlabError
 
@@ -101,6 +102,22 @@ class GitLabReader:
         found += [self._listed_view(each) for each in listed.values() if not _own(each)]
         self.heads.expect((each.iid, each.head_sha) for each in found)
         return sorted(found, key=lambda each: each.iid)
+
+    def own_merge_requests(self, ended: int) -> Sequence[MergeRequest]:
+        """The bot's own into the config branch: the open ones, and of merged and closed ones the newest each."""
+        me, found = self.me(), [each for each in self.open_merge_requests() if each.source_branch.startswith(PREFIX)]
+        query = {"author_username": me, "target_branch": self.place.branch, "order_by": "created_at", "sort": "desc"}
+        listed: list[wire.MergeRequestWire] = []
+        with self.place.asking("merge requests of the bot"):
+            for state in ("merged", "closed"):
+                pages = (
+                    wire.read(wire.MergeRequestWire, e)
+                    for e in self.place.pages("merge_requests", state=state, **query)
+                )
+                listed += islice(filter(_own, pages), ended)
+        over = (self.merge_request(each.iid) for each in listed)
+        found += [each for each in over if each is not None]
+        return sorted((each for each in found if each.author == me), key=lambda each: each.iid)
 
     def merge_request(self, iid: int) -> MergeRequest | None:
         """One merge request in any state, in detail, with its notes as they are this moment while it is open."""

@@ -56,6 +56,12 @@ class LocalForge:
         """All open merge requests into the config branch."""
         return [mr for mr in self.folder.views(only_open=True) if mr.target_branch == self.folder.branch]
 
+    def own_merge_requests(self, ended: int) -> Sequence[MergeRequest]:
+        """The bot's own into the config branch in any state, by number; there is no end to what is told here."""
+        del ended
+        found = self.folder.views(only_open=False)
+        return [mr for mr in found if mr.author == self._bot.name and mr.target_branch == self.folder.branch]
+
     def merge_request(self, iid: int) -> MergeRequest | None:
         """One merge request in any state; None if there is no such."""
         return self.folder.show(iid)
