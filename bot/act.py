@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.core.batches import batch_of
 from bot.core.follow import observed_run
-from bot.core.own_notes import own_note
-from bot.errors import ServerUnreachable, WriteFailed
-from bot.model.observed import MergeRequestStatus, Note, RunFact, Unreachable
+from bot.core.own_notes import own_note, said_already
+from bot.errors import ServerUnreachable
+from bot.model.observed import Issue, MergeRequest, MergeRequestStatus, Note, RunFact, Unreachable
 from bot.model.plan import (
     Action,
     AnswerCommand,
@@ -33,11 +33,19 @@ from bot.model.plan import (
     UpdateMergeRequest,
 )
 from bot.model.state import Thread
-from bot.ports import Pipelines, Ports, Refused
+from bot.ports import Ports, Refused
+from bot.render import marker
 from bot.render.comments import STICKY
 
 PATIENCE = 3
 """Actions that the forge may leave unanswered in one pass; more would only wait until the CI job's time is over."""
+
+FRESH = timedelta(seconds=30)
+"""How old an intent may be when its run is started.
+
+A minute after an intent (`CARRIED_OUT` of a provider) another pass may take a run that its server does not know for one
+that was never started.
+"""
 
 RECORDED = Outcome(OutcomeStatus.DONE, "recorded")
 
@@ -49,31 +57,44 @@ class Acting:
     ports: Ports
     now: datetime
     report_key: bytes | None = None
+    dashboard_title: str = ""
     opened: dict[str, int] = field(default_factory=dict)
     silent: int = 0
     """How many actions the forge has not answered."""
     uncut: set[str] = field(default_factory=set)
+    began: datetime = field(init=False)
+    """When the plan's intents had just been saved, in real time."""
+
+    def __post_init__(self) -> None:
+        """Look at the clock."""
+        self.began = self.ports.clock.real()
+
+    @property
+    def late(self) -> bool:
+        """Whether another pass may have begun meanwhile and not know what this one is about to do."""
+        return self.ports.clock.real() - self.began > FRESH
 
 
-def act(ports: Ports, plan: Plan, now: datetime, report_key: bytes | None = None) -> Iterator[Outcome]:
+def act(
+    ports: Ports, plan: Plan, now: datetime, report_key: bytes | None = None, dashboard_title: str = ""
+) -> Iterator[Outcome]:
     """Carry out the actions in order; yields each outcome as it comes, so that a pass may stop between two."""
-    acting = Acting(ports, now, report_key)
+    acting = Acting(ports, now, report_key, dashboard_title)
     for action in plan.actions:
         yield _outcome(acting, action)
 
 
 def _outcome(acting: Acting, action: Action) -> Outcome:
-    runs = isinstance(action, StartRun | CancelRun)
     if acting.silent >= PATIENCE and not isinstance(action, StartRun | CancelRun | RecordState | FollowRun):
         _note_uncut(acting, action)
         return Outcome(OutcomeStatus.SKIPPED, "the forge does not answer; the next pass goes on")
     try:
         return _do(acting, action)
-    except (ServerUnreachable, WriteFailed) as error:
+    except ServerUnreachable as error:
         _note_uncut(acting, action)
-        if isinstance(error, ServerUnreachable) and runs:
+        if isinstance(action, StartRun | CancelRun):
             return Outcome(OutcomeStatus.SKIPPED, f"{error.message}; the next pass asks again")
-        acting.silent += isinstance(error, ServerUnreachable)
+        acting.silent += 1
         return Outcome(OutcomeStatus.FAILED, error.message)
 
 
@@ -104,20 +125,21 @@ def _said(answer: object, text: str) -> Outcome:
     return Outcome(OutcomeStatus.DONE, text)
 
 
-def _provider(acting: Acting, action: StartRun | CancelRun) -> Pipelines:
+def _start(acting: Acting, action: StartRun) -> Outcome:
     provider = acting.ports.pipelines(action.pipeline.instance)
     if isinstance(provider, Unreachable):
-        raise WriteFailed(provider.text)
-    return provider
-
-
-def _start(acting: Acting, action: StartRun) -> Outcome:
-    fact = _provider(acting, action).start(action.pipeline, action.run, action.environment)
+        return Outcome(OutcomeStatus.FAILED, provider.text, untouched=True)
+    if acting.late:
+        return Outcome(OutcomeStatus.SKIPPED, "its intent is too old by now; the next pass starts it", untouched=True)
+    fact = provider.start(action.pipeline, action.run, action.environment)
     return _run_outcome(acting, action, fact, f"run {action.run.number} started")
 
 
 def _cancel(acting: Acting, action: CancelRun) -> Outcome:
-    fact = _provider(acting, action).cancel(action.pipeline, action.run)
+    provider = acting.ports.pipelines(action.pipeline.instance)
+    if isinstance(provider, Unreachable):
+        return Outcome(OutcomeStatus.FAILED, provider.text)
+    fact = provider.cancel(action.pipeline, action.run)
     return _run_outcome(acting, action, fact, f"run {action.run.number} stopped")
 
 
@@ -144,7 +166,8 @@ def _open(acting: Acting, action: OpenMergeRequest) -> Outcome:
 
 
 def _rebuild(acting: Acting, action: UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest) -> Outcome:
-    head = acting.ports.forge.push(action.commit)
+    commit = action.commit
+    head = acting.ports.forge.push(commit) if commit.files else commit.expected_head
     if isinstance(head, Refused):
         _note_uncut(acting, action)
         return Outcome(OutcomeStatus.REFUSED, head.text)
@@ -206,6 +229,8 @@ def _comment(acting: Acting, action: CommentAction) -> Outcome:
     iid = action.iid or acting.opened.get(action.branch, 0)
     if not iid:
         return Outcome(OutcomeStatus.SKIPPED, "its merge request was not opened")
+    if acting.late and _newer(acting, _notes(acting, Thread.MERGE_REQUEST, iid), action.body):
+        return Outcome(OutcomeStatus.SKIPPED, "another pass has said something newer meanwhile")
     present = action.note or _written_meanwhile(acting, iid)
     note = acting.ports.forge.comment(Thread.MERGE_REQUEST, iid, action.body, present)
     return _said(note, f"{'edited' if present else 'wrote'} the report on !{iid}")
@@ -213,10 +238,31 @@ def _comment(acting: Acting, action: CommentAction) -> Outcome:
 
 def _written_meanwhile(acting: Acting, iid: int) -> str:
     """The report that another pass wrote since this one looked; there is one sticky comment, never two."""
-    seen = acting.ports.forge.merge_request(iid)
-    notes = seen.notes if seen is not None else ()
-    note = own_note(notes, acting.ports.forge.me(), STICKY, acting.report_key)
+    me = acting.ports.forge.me()
+    note = own_note(_notes(acting, Thread.MERGE_REQUEST, iid), me, STICKY, acting.report_key)
     return note.id if note is not None else ""
+
+
+def _newer(acting: Acting, notes: Iterable[Note], body: str) -> bool:
+    """Whether the report that is there now was made from a newer statefile than this one."""
+    there = own_note(notes, acting.ports.forge.me(), STICKY, acting.report_key)
+    return there is not None and _serial(acting, there.body) > _serial(acting, body)
+
+
+def _serial(acting: Acting, body: str) -> int:
+    """The serial of the statefile that a report was made from; 0 where it does not say."""
+    serial = (marker.read(body, STICKY, acting.report_key) or {}).get("serial")
+    return serial if isinstance(serial, int) else 0
+
+
+def _notes(acting: Acting, thread: Thread, iid: int) -> tuple[Note, ...]:
+    """The notes that are there now."""
+    forge = acting.ports.forge
+    if thread is Thread.MERGE_REQUEST:
+        seen: MergeRequest | Issue | None = forge.merge_request(iid)
+    else:
+        seen = forge.dashboard(acting.dashboard_title) if acting.dashboard_title else None
+    return seen.notes if seen is not None else ()
 
 
 def _dashboard(acting: Acting, action: DashboardAction) -> Outcome:
@@ -231,5 +277,8 @@ def _answer(acting: Acting, action: AnswerCommand) -> Outcome:
     reacted = acting.ports.forge.react(action.thread, action.iid, action.note, ok=action.reaction == "ok")
     if isinstance(reacted, Refused) or not action.body:
         return _said(reacted, "acknowledged" if action.reaction == "ok" else "refused")
+    me = acting.ports.forge.me()
+    if said_already(_notes(acting, action.thread, action.iid), me, action.body, acting.report_key):
+        return Outcome(OutcomeStatus.DONE, "answered by another pass")
     note: Note | Refused = acting.ports.forge.comment(action.thread, action.iid, action.body)
     return _said(note, "answered")

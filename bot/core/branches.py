@@ -14,6 +14,9 @@ from bot.model.state import Edit, FailedContent, MergeRequestState, State
 from bot.render.yaml_edit import ref_edits
 from bot.settings import Update
 
+TEXTS = "texts"
+"""What a record of a merge request asks for whose title and description are behind its branch."""
+
 
 class Lock(StrEnum):
     """Why the content of an open merge request stays as it is in this pass."""
@@ -87,11 +90,14 @@ def _branch(sheet: Sheet, merge_request: MergeRequest) -> Branch | None:
     if record is None or record.iid != merge_request.iid:
         record = MergeRequestState(
             merge_request.source_branch, merge_request.iid, batch, part, edits or (), diff.merge_base, "",
-            opened_at=sheet.now,
+            opened_at=sheet.now, changed_at=sheet.now,
         )  # fmt: skip
     if edits is None:
         return Branch(merge_request, record, record.edits, Lock.HUMAN_COMMIT, diff)
-    record = replace(record, edits=edits, head=merge_request.head_sha, base=diff.merge_base)
+    # The push was carried out, but what follows it was lost: its texts are still about the old content.
+    asked = record.asked or (TEXTS if record.head and edits != record.edits else "")
+    head, base = merge_request.head_sha, diff.merge_base
+    record = replace(record, edits=edits, head=head, base=base, asked=asked, changed_at=sheet.now)
     remember(sheet, record)
     return _judged(sheet, merge_request, record, edits, diff)
 

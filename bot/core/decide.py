@@ -27,8 +27,8 @@ ORDER = {
         (
             "record_state",
             "follow_run",
-            "cancel_run",
             "start_run",
+            "cancel_run",
             "close_merge_request",
             "merge_merge_request",
             "split_merge_request",
@@ -40,7 +40,10 @@ ORDER = {
         )
     )
 }
-"""Closing and splitting come before opening, so that no two open merge requests ever touch the same file."""
+"""Closing and splitting come before opening, so that no two open merge requests ever touch the same file.
+
+Starts come first of all that is written, as long as their intents are fresh (`FRESH` in `bot.act`).
+"""
 
 
 def decide(context: Context) -> Plan:

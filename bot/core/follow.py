@@ -40,6 +40,9 @@ def follow_runs(sheet: Sheet) -> None:
 
 
 def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
+    if not run.handle and run.intent_at is None:
+        _never_started(sheet, record, run)
+        return
     fact = sheet.facts.run(run.key)
     if isinstance(fact, Unreachable):
         sheet.hold(f"target:{record.id}", Gate.UNREACHABLE, fact.text)
@@ -54,6 +57,7 @@ def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
         text = f"run {run.number} of {short(run.sha)} {describe(seen)}"
         sheet.actions.append(FollowRun(f"target:{record.id}", record.id, seen, (Reason("follow", text),)))
     if seen.status.in_flight:
+        _asked_to_stop(sheet, record, seen)
         _time_out(sheet, record, seen)
 
 
@@ -156,6 +160,18 @@ def environment(target: Target, run: Run) -> dict[str, str]:
         "SAASBOT_ACTION": run.action.value,
         "SAASBOT_REASONS": ",".join(reason.kind for reason in run.reasons),
     }
+
+
+def _asked_to_stop(sheet: Sheet, record: TargetState, run: Run) -> None:
+    """A command that could not be carried out yet is not forgotten."""
+    pipeline = pipeline_of(sheet, record.id, run)
+    if run.stop and pipeline is not None:
+        cancel(sheet, record, run, pipeline, stop_reason(run))
+
+
+def stop_reason(run: Run) -> Reason:
+    """Why a run is stopped that a command asked to stop."""
+    return Reason("command", f"{run.stop} asked to stop run {run.number}")
 
 
 def _time_out(sheet: Sheet, record: TargetState, run: Run) -> None:

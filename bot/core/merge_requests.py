@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bot.core.batches import Batch, content, cut, file_keys
-from bot.core.branches import Branch, Lock, forget, note_failures, own_branches, remember
-from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebuild
+from bot.core.branches import TEXTS, Branch, Lock, forget, note_failures, own_branches, remember
+from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebuild, update_texts
 from bot.core.gates import gates, holding
 from bot.core.merging import merge, stop, withdraw
 from bot.core.promotion import Choice, candidate, choices
@@ -45,35 +45,46 @@ LOCKED = {
 
 def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
     """Do all that is due on the bot's merge requests; returns those that were open before."""
-    _note_ended(sheet)
+    unread = _note_ended(sheet)
     branches = own_branches(sheet)
     note_failures(sheet, branches)
     sheet.opened = len(branches)
-    wanted = _safe(sheet, branches, _wanted(sheet, branches, choices(sheet)))
+    due_now = {target: e for target, e in _wanted(sheet, branches, choices(sheet)).items() if e.file not in unread}
+    wanted = _safe(sheet, branches, due_now)
     batches = _batches(sheet, branches, wanted)
     by_branch = {each.name: each for each in branches}
     for open_branch in branches:
         due = content(each for each in wanted if each.file in open_branch.files)
+        decided = len(sheet.actions)
         _tend(sheet, open_branch, batches.get(open_branch.name), due)
+        if open_branch.record.asked == TEXTS and len(sheet.actions) == decided and open_branch.edits:
+            update_texts(sheet, open_branch)
     for batch in batches.values():
         if batch.branch not in by_branch:
             open_batch(sheet, batch)
     return branches
 
 
-def _note_ended(sheet: Sheet) -> None:
-    """Merged: forget it. Closed by a human: veto each (target, sha) in it until a newer version comes."""
+def _note_ended(sheet: Sheet) -> frozenset[str]:
+    """Merged: forget it. Closed by a human: veto each (target, sha) in it until a newer version comes.
+
+    Returns the files of what was merged after the base was read: what is due in them is told by the next pass.
+    """
+    targets = sheet.context.desired.targets
+    unread: set[str] = set()
     for record in list(sheet.state.merge_requests.values()):
         seen = sheet.context.observed.merge_requests.get(record.iid)
         if record.merged or (seen is not None and seen.state is MergeRequestStatus.OPENED):
             continue
         if seen is not None and seen.state is MergeRequestStatus.MERGED:
             remember(sheet, replace(record, merged=True))
+            unread |= {e.file for e in record.edits if e.target in targets and targets[e.target].ref == e.old}
             continue
         closed = seen is not None and seen.state is MergeRequestStatus.CLOSED
         if seen is not None and closed and seen.closed_by != sheet.context.observed.me:
             _veto(sheet, record, seen.closed_by or "somebody")
         forget(sheet, record)
+    return frozenset(unread)
 
 
 def _veto(sheet: Sheet, record: MergeRequestState, by: str) -> None:
@@ -238,7 +249,7 @@ def _tend_free(sheet: Sheet, open_branch: Branch, batch: Batch) -> None:
     elif behind and sheet.context.settings.promotions.regenerate is Regenerate.BEHIND:
         rebuild(sheet, open_branch, batch.edits, RegenerateMergeRequest, "the base moved")
     else:
-        if open_branch.record.asked:
+        if open_branch.record.asked not in ("", TEXTS):
             remember(sheet, replace(open_branch.record, asked=""))
         merge(sheet, open_branch)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
-from bot.core.branches import Branch
+from bot.core.branches import Branch, remember
 from bot.core.gates import Candidate, gates, holding
 from bot.core.promotion import candidate
 from bot.core.sheet import Sheet
@@ -26,6 +27,8 @@ def merge(sheet: Sheet, open_branch: Branch) -> None:
     for verdict in stops[:1]:
         sheet.hold(open_branch.subject, verdict.gate, verdict.text, verdict.until)
         withdraw(sheet, open_branch, verdict.text)
+    if merge_request.auto_merge and merge_request.auto_merge_by == sheet.context.observed.me:
+        remember(sheet, replace(open_branch.record, auto_merge=merge_request.head_sha))  # the answer may have been lost
     # What the forge made of it at this head is known: it may be set to merge, or have nothing to wait for.
     asked = merge_request.auto_merge or open_branch.record.auto_merge == merge_request.head_sha
     if not stops and not (how is MergeHow.WHEN_GREEN and asked):
@@ -46,6 +49,8 @@ def stop(sheet: Sheet, open_branch: Branch, why: str) -> None:
     """Take back that it merges by itself, whoever has set it so."""
     if open_branch.merge_request.auto_merge:
         _act(sheet, open_branch, MergeHow.NOT_WHEN_GREEN, Reason("hold", why))
+    elif open_branch.record.auto_merge:  # it was taken back before, and the answer to that was lost
+        remember(sheet, replace(open_branch.record, auto_merge=""))
 
 
 def _how(policy: Merge, merge_request: MergeRequest) -> MergeHow | None:

@@ -14,7 +14,7 @@ from bot.core.commands import parse
 from bot.core.context import heard_of
 from bot.core.dashboard import dashboard_subject
 from bot.core.effects import Done, carry_out
-from bot.core.own_notes import answered, mark_answer
+from bot.core.own_notes import answered, mark_answer, number_of
 from bot.core.phrases import parse_line
 from bot.core.rights import Denied, Rights, Who, authorise
 from bot.core.scope import Scope, scope_of
@@ -52,7 +52,8 @@ def take_orders(sheet: Sheet) -> None:
 
 def answer_orders(sheet: Sheet) -> None:
     """Give every answer that is still owed; a reaction for a yes, a reply where there is something to say."""
-    for answer in sheet.state.answers.values():
+    for key, answer in sheet.state.answers.items():
+        number = number_of(key)
         subject, notes = _place(sheet, answer)
         reason = Reason("command", f"{answer.author}: {answer.verb}: {answer.text or 'done'}")
         sheet.actions.append(
@@ -61,9 +62,10 @@ def answer_orders(sheet: Sheet) -> None:
                 iid=answer.iid,
                 note=answer.note,
                 reaction="ok" if answer.ok else "no",
-                body=_reply(sheet, answer, notes),
+                body=_reply(sheet, answer, notes, number),
                 reasons=(reason,),
                 thread=answer.thread,
+                number=number,
             )
         )
 
@@ -79,12 +81,12 @@ def _place(sheet: Sheet, answer: Answer) -> tuple[str, tuple[Note, ...]]:
     return f"merge-request:{merge_request.source_branch}", merge_request.notes
 
 
-def _reply(sheet: Sheet, answer: Answer, notes: tuple[Note, ...]) -> str:
+def _reply(sheet: Sheet, answer: Answer, notes: tuple[Note, ...], number: int) -> str:
     """The reply, once: empty where there is nothing to say, or it was said before a crash."""
     key = sheet.context.report_key
-    if (answer.ok and not answer.public) or answered(notes, sheet.context.observed.me, answer.note, key):
+    if (answer.ok and not answer.public) or answered(notes, sheet.context.observed.me, answer.note, key, number):
         return ""
-    return mark_answer(comments.answer(answer), answer.note, key)
+    return mark_answer(comments.answer(answer), answer.note, key, number)
 
 
 def _new_notes(sheet: Sheet) -> Iterable[Told]:

@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.branches import with_record, without_record
+from bot.core.branches import TEXTS, with_record, without_record
 from bot.core.follow import observed_run, settled
+from bot.core.own_notes import number_of
 from bot.model.desired import Desired
 from bot.model.observed import MergeRequestStatus, RunFact
 from bot.model.plan import (
@@ -78,6 +79,10 @@ def _run(state: State, desired: Desired, action: StartRun | CancelRun, outcome: 
         seen = outcome.run
     elif outcome.status is OutcomeStatus.REFUSED and isinstance(action, StartRun):
         seen = observed_run(run, RunFact(RunStatus.FAILED, text=outcome.text, finished_at=now), now)
+    elif outcome.status is OutcomeStatus.REFUSED:
+        seen = replace(record.run, stop="")
+    elif outcome.untouched and record.run == run:
+        seen = replace(run, intent_at=None)
     else:
         return state
     state, record = settled(state, record, seen, desired.targets.get(target))
@@ -87,6 +92,8 @@ def _run(state: State, desired: Desired, action: StartRun | CancelRun, outcome: 
 def _opened(state: State, action: OpenMergeRequest, outcome: Outcome, now: datetime) -> State:
     if outcome.status is not OutcomeStatus.DONE or outcome.merge_request is None:
         return state
+    if _known(state, action.commit.branch, outcome.merge_request.iid) is not None:
+        return state  # another pass has seen it meanwhile, and may have been told to hold it
     record = MergeRequestState(
         branch=action.commit.branch,
         iid=outcome.merge_request.iid,
@@ -101,8 +108,14 @@ def _opened(state: State, action: OpenMergeRequest, outcome: Outcome, now: datet
     return with_record(state, record)
 
 
+def _known(state: State, branch: str, iid: int) -> MergeRequestState | None:
+    """The record of this merge request; the branch may belong to another one by now."""
+    record = state.merge_requests.get(branch)
+    return record if record is not None and record.iid == iid else None
+
+
 def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> State:
-    record = state.merge_requests.get(action.commit.branch)
+    record = _known(state, action.commit.branch, action.iid)
     if record is None:
         return state
     if outcome.status is not OutcomeStatus.DONE or outcome.merge_request is None:
@@ -117,20 +130,26 @@ def _rebuilt(state: State, action: Rebuild, outcome: Outcome, now: datetime) -> 
             base=action.commit.parent,
             head="" if kept else head,
             changed_at=now,
-            asked="",
+            asked="" if record.asked in _carried_out(action) else record.asked,
         ),
     )
 
 
+def _carried_out(action: Rebuild) -> tuple[str, ...]:
+    """What a command may have asked for that is done by this; another one was asked for since, and waits."""
+    commands = ("keep", "discard") if isinstance(action, RegenerateMergeRequest) else ()
+    return (TEXTS, "group", *commands)
+
+
 def _closed(state: State, action: CloseMergeRequest, outcome: Outcome) -> State:
-    record = state.merge_requests.get(action.branch)
+    record = _known(state, action.branch, action.iid)
     if record is None or outcome.status is not OutcomeStatus.DONE:
         return state
     return without_record(state, record)
 
 
 def _merged(state: State, action: MergeMergeRequest, outcome: Outcome) -> State:
-    record = state.merge_requests.get(action.subject.removeprefix("merge-request:"))
+    record = _known(state, action.subject.removeprefix("merge-request:"), action.iid)
     if record is None or outcome.status is not OutcomeStatus.DONE:
         return state
     if action.how is MergeHow.NOT_WHEN_GREEN:
@@ -142,12 +161,12 @@ def _merged(state: State, action: MergeMergeRequest, outcome: Outcome) -> State:
 
 
 def _answered(state: State, action: AnswerCommand) -> State:
-    given = (action.thread, action.iid, action.note)
+    given = (action.thread, action.iid, action.note, action.number)
     return replace(
         state,
-        answers={key: a for key, a in state.answers.items() if _asked(a) != given},
+        answers={key: a for key, a in state.answers.items() if _asked(key, a) != given},
     )
 
 
-def _asked(answer: Answer) -> tuple[Thread, int, str]:
-    return answer.thread, answer.iid, answer.note
+def _asked(key: str, answer: Answer) -> tuple[Thread, int, str, int]:
+    return answer.thread, answer.iid, answer.note, number_of(key)

@@ -45,7 +45,7 @@ from bot.model.plan import (
     RegenerateMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Answer, RunStatus, State, Thread
+from bot.model.state import Answer, Hold, RunStatus, State, Thread
 
 B = sha("b")
 INTENT = a_run(stage(), status=RunStatus.PENDING, handle="")
@@ -154,8 +154,31 @@ def test_an_opened_merge_request_is_remembered() -> None:
 
 @pytest.mark.parametrize(("keep", "head"), [("", sha("new head")), (sha("theirs"), "")])
 def test_a_rebuilt_branch_is_remembered(keep: str, head: str) -> None:
-    found = after(rebuilt(keep=keep), DONE).merge_requests[BRANCH]
+    found = after(rebuilt(RegenerateMergeRequest, keep=keep), DONE).merge_requests[BRANCH]
     assert (found.head, found.asked, found.base) == (head, "", sha("base 2"))
+
+
+def test_what_a_command_asked_for_since_is_not_done_by_an_update() -> None:
+    assert after(rebuilt(), DONE).merge_requests[BRANCH].asked == "keep"
+    joined = state(merge_requests={BRANCH: replace(KEPT, asked="group")})
+    assert after(rebuilt(), DONE, joined).merge_requests[BRANCH].asked == ""
+
+
+def test_what_another_pass_was_told_of_a_fresh_merge_request_is_kept() -> None:
+    held = state(merge_requests={BRANCH: replace(KEPT, hold=Hold("ana", NOW, "not yet"))})
+    assert after(OPENED, DONE, held) == held
+
+
+@pytest.mark.parametrize("action", [rebuilt(), MERGE, CLOSE], ids=ids)
+def test_the_next_merge_request_of_a_branch_is_not_touched(action: Action) -> None:
+    followed = state(merge_requests={BRANCH: replace(KEPT, iid=2)})
+    assert after(action, DONE, followed) == followed
+
+
+def test_each_command_of_a_note_is_answered_for_itself() -> None:
+    answers = {f"1:5:{number}": Answer("5", 1, "ana", "hold", ok=True, text="") for number in (0, 1)}
+    assert set(after(ANSWER, DONE, state(answers=answers)).answers) == {"1:5:1"}
+    assert set(after(replace(ANSWER, number=1), DONE, state(answers=answers)).answers) == {"1:5:0"}
 
 
 @pytest.mark.parametrize(("status", "asked"), [(OutcomeStatus.REFUSED, ""), (OutcomeStatus.FAILED, "keep")])

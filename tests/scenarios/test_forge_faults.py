@@ -32,8 +32,8 @@ from bot.reconcile import until_idle
 SERVERS: tuple[Forge, ...] = ("gitlab", "github")
 MORE = 'dashboard: {title: "Deployments"}\npromotions: {merge: when_approved}\n'
 ALL = os.environ.get("SAASBOT_FAULTS") == "all"
-STEP = 20
-"""By default every twentieth write is lost, before or after the server acts; other faults meet one write each."""
+STEP = 40
+"""By default every fortieth write is lost, before or after the server acts; other faults meet one write each."""
 
 FAULTS: dict[str, Answer | Literal["drop before", "drop after"] | float] = {
     "drop-before": "drop before",

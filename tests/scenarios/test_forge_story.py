@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from worlds import planted
 from worlds.fake_gitlab import FakeGitLab
 from worlds.forge_world import FORGES, TOKEN, ForgeWorld, forge_world
 from worlds.line_world import broken, held, kinds
@@ -22,7 +23,7 @@ MORE = 'dashboard: {title: "Deployments"}\n'
 def world(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ForgeWorld]:
     monkeypatch.setenv("SAASBOT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("SAASBOT_TOKEN", TOKEN)
-    monkeypatch.setenv("SAASBOT_KEY", "a key of this test")
+    monkeypatch.setenv("SAASBOT_KEY", planted.token("key"))
     with forge_world(request.param, tmp_path / "world") as found:
         yield found
 

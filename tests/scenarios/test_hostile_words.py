@@ -135,12 +135,14 @@ def test_parameters_in_the_plan_of_a_person(world: ForgeWorld) -> None:
     main = world.on_main("svc/saas.yml")
     iid = world.proposes({"svc/saas.yml": main.replace("info", "debug")}).iid
     for number, value in enumerate(VALUES):
-        for parameters in ({f"V{number}": value}, {f"W{number}": {value: [value]}}, {value: number}):
-            text = main.replace("{LEVEL: info}", json.dumps(parameters))
-            world.on_branch("bob/change", {"svc/saas.yml": text}, start="bob/change")
-            world.later(minutes=10).reconcile()
-            assert STAGE in world.report_on(iid)
-            check(world, quoting=2)
+        parameters = {f"V{number}": value, f"W{number}": {value: [value]}, value: number}
+        text = main.replace("{LEVEL: info}", json.dumps(parameters))
+        world.on_branch("bob/change", {"svc/saas.yml": text}, start="bob/change")
+        assert world.merge_requests(), "the server has seen the push: its lists are up to date in a minute"
+        world.later(minutes=10).reconcile()
+        report = world.report_on(iid)
+        assert {word for word in (STAGE, f"V{number}", f"W{number}") if word not in report} == set(), report
+        check(world, quoting=2)
 
 
 def test_reasons_and_texts_of_runs(world: ForgeWorld) -> None:
@@ -152,8 +154,9 @@ def test_reasons_and_texts_of_runs(world: ForgeWorld) -> None:
         text = f"/saasbot {verb}{json.dumps(reason)}" if verb.endswith("=") else f"/saasbot {verb} {reason}"
         note = world.people.comment_as("alice", iid, text)
         assert isinstance(note, Note)
-        world.later(minutes=1).reconcile()
-        check(world, quoting=5)
+        if number % 2 or number == len(VALUES) - 1:  # one of each at a time
+            world.later(minutes=1).reconcile()
+            check(world, quoting=5)
     world.comment("alice", "/saasbot unfreeze all", iid)
     world.comment("alice", "/saasbot unhold", iid)
     deploy = (world.config / "deploy.sh").read_text()
@@ -170,9 +173,10 @@ def test_what_people_are_asked_back(world: ForgeWorld) -> None:
     world.due()
     iid = world.the_merge_request().iid
     assert isinstance(world.show(iid), MergeRequest)
-    for words in (*VALUES, *TITLES):
+    for number, words in enumerate((*VALUES, *TITLES)):
         line = " ".join(words.split())
-        for command in (line, f"explain {line}", f"promote {PROD} {line}", f"override {line}", f"freeze {line}"):
+        asked = (f"explain {line}", f"promote {PROD} {line}", f"override {line}", f"freeze {line}")
+        for command in (line, asked[number % len(asked)]):
             world.people.comment_as("bob", iid, f"/saasbot {command}")
     world.reconcile()
     assert world.the_merge_request().source_branch == BRANCH

@@ -11,10 +11,10 @@ import time
 import pytest
 from worlds.world import BRANCH, PROD, STAGE, World
 
-KILLS = int(os.environ.get("SAASBOT_KILLS", "10"))
+KILLS = int(os.environ.get("SAASBOT_KILLS", "6"))
 """Processes killed at seeded moments."""
 
-ROUNDS = int(os.environ.get("SAASBOT_RACES", "3"))
+ROUNDS = int(os.environ.get("SAASBOT_RACES", "2"))
 """Rounds of two processes at once."""
 
 LONGEST = 0.9

@@ -111,8 +111,8 @@ def test_a_busy_branch_reaches_production_a_day_late(world: LineWorld) -> None:
     )
     world.reconcile()
     shas = []
-    for _ in range(30):
-        world.later(hours=1)
+    for _ in range(12):
+        world.later(hours=3)
         shas.append(world.commit())
         world.reconcile()
     deployed = [sha for target, sha, _ in world.runs() if target == "svc/svc/prod"]

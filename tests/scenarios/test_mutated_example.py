@@ -29,7 +29,7 @@ from bot.reconcile import plan as plan_of
 from bot.render.findings import render
 from bot.settings import Settings
 
-MUTATIONS = int(os.environ.get("SAASBOT_MUTATIONS", "2000"))
+MUTATIONS = int(os.environ.get("SAASBOT_MUTATIONS", "800"))
 """How many mutated repositories the suite tries."""
 
 FRAGMENTS = (

@@ -1,6 +1,7 @@
 """Sixty promotions while people merge into the same files at random: nothing conflicts for long, nothing is lost.
 
-`SAASBOT_STEPS` sets the number of steps (a thousand take three to eight minutes), `SAASBOT_SEED` another story. The
+By default the story is short, and there are fewer services at the servers. `SAASBOT_STEPS` sets the number of steps (a
+thousand take three to eight minutes) and brings all twelve services everywhere, `SAASBOT_SEED` tells another story. The
 last line of a run says how often the bot pushed, which is how many CI runs it caused:
 `pytest -rP tests/scenarios/test_sixty_promotions.py`.
 """
@@ -22,7 +23,10 @@ from bot.providers.git import GitError, git
 
 SERVICES = tuple(f"s{number:02}" for number in range(12))
 TARGETS = 5
-STEPS = {"local": 100, "gitlab": 40, "github": 40}
+STEPS = {"local": 40, "gitlab": 15, "github": 15}
+FEW = 4
+"""Services at a server by default: twenty promotions there, sixty at the local forge."""
+
 SEED = int(os.environ.get("SAASBOT_SEED", "7"))
 
 
@@ -156,10 +160,11 @@ def test_sixty_promotions_in_a_crowd(kind: Forge, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("SAASBOT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("SAASBOT_TOKEN", TOKEN)
     steps = int(os.environ.get("SAASBOT_STEPS", STEPS[kind]))
+    services = SERVICES if "SAASBOT_STEPS" in os.environ or kind == "local" else SERVICES[:FEW]
     dice = random.Random(SEED)  # noqa: S311 - a story that can be told again
-    with served(Crowd(tmp_path / "world", kind=kind, services=SERVICES, soak="30m", more=MORE)) as world:
+    with served(Crowd(tmp_path / "world", kind=kind, services=services, soak="30m", more=MORE)) as world:
         world.reconcile()
-        for name in SERVICES:
+        for name in services:
             world.commit(name)
         for _ in range(steps):
             world.step(dice)
@@ -169,7 +174,7 @@ def test_sixty_promotions_in_a_crowd(kind: Forge, tmp_path: Path, monkeypatch: p
                 world.ci("success", each.iid)
                 world.merge(each.iid)
         world.reconcile()
-        newest = {name: git(world.folders.service(name), "rev-parse", "main").decode().strip() for name in SERVICES}
+        newest = {name: git(world.folders.service(name), "rev-parse", "main").decode().strip() for name in services}
         lost = [
             record.id
             for record in world.state().targets.values()
@@ -177,7 +182,7 @@ def test_sixty_promotions_in_a_crowd(kind: Forge, tmp_path: Path, monkeypatch: p
         ]
         assert lost == [], "every promotion has arrived"
         production = [run for run in world.runs() if "prod" in run[0]]
-        assert len(production) >= len(SERVICES) * TARGETS
+        assert len(production) >= len(services) * TARGETS
         told = f"{len(production)} promotions deployed, {world.pushes} pushes and CI runs"
         sys.stdout.write(f"{kind}: {steps} steps, {told}\n")
 

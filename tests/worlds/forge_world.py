@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 from worlds.fake_gitlab import FakeGitLab
 from worlds.world import World
@@ -25,7 +26,7 @@ from bot.reconcile import Job
 Forge = Literal["local", "gitlab", "github"]
 FORGES: tuple[Forge, ...] = ("local", "gitlab", "github")
 PROJECT = "acme/config"
-TOKEN = "world-token-0123456789"  # noqa: S105 - it opens a fake
+TOKEN = planted.token("bot")
 
 SERVER = """\
 $schema: /settings-1.json
@@ -85,6 +86,7 @@ class ForgeWorld(World):
         self.server = server
         # As CI systems leave it: the origin's address has a login of its own, good for reading.
         git(self.config, "remote", "set-url", "origin", server.clone_url.replace("://", f"://ci:{TOKEN}@"))
+        planted.left(self.config / ".git" / "config")
         settings = SERVER.format(provider=self.kind, url=server.url, more=self.more)
         repo = self.folders.forge / "config.git"
         (self.config / "saasbot.yml").write_text(settings)

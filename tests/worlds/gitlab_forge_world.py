@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from worlds import planted
 from worlds.fake_gitlab import FakeGitLab
 from worlds.fake_http import Answer, Fault, Logged
 from worlds.git_world import Repository, run_git
@@ -22,7 +23,7 @@ from bot.providers.forge.gitlab import GitLabForge, gitlab_forge
 from bot.settings import BotSettings, ForgeSettings, Settings, StateSettings
 
 PROJECT = "acme/config"
-TOKEN = "glpat-fake-of-the-world"  # noqa: S105 - opens nothing but the fake
+TOKEN = planted.token("bot")
 OWN = "saasbot/app.yml"
 API = "/api/v4/projects/acme%2Fconfig"
 BASE = {"app.yml": "ref: one\n", "other.yml": "ref: one\n", "run.sh": "#!/bin/sh\n"}

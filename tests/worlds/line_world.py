@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+from worlds.ref_files import refs
+
 from bot.cli.reconcile import merged
 from bot.cli.session import Session
 from bot.model.observed import MergeRequest, Note
@@ -85,6 +87,7 @@ class LineWorld:
     more: str = ""
     services: tuple[str, ...] = ("svc",)
     folders: Folders = field(init=False)
+    _names: dict[tuple[str, str], frozenset[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Lay it out."""
@@ -186,9 +189,7 @@ class LineWorld:
         """The sticky comment."""
         found = self.people.show(iid)
         assert found is not None
-        notes = [note.body for note in found.notes if note.author == "saasbot" and "saasbot:report" in note.body]
-        assert len(notes) == 1, f"{len(notes)} sticky comments on !{iid}"
-        return notes[0]
+        return sticky(found)
 
     def runs(self) -> list[tuple[str, str, str]]:
         """(target, sha, action) of every execution of the program, in order; a key is executed once."""
@@ -219,11 +220,25 @@ class LineWorld:
         for each in self.merge_requests():
             if not each.source_branch.startswith("saasbot/"):
                 continue
-            base = git(self.folders.forge / "config.git", "merge-base", "main", each.head_sha).decode().strip()
-            names = git(self.folders.forge / "config.git", "diff", "--name-only", base, each.head_sha).decode().split()
-            assert not seen & set(names), f"two merge requests touch {seen & set(names)}"
-            seen |= set(names)
-            self.report_on(each.iid)
+            names = self._changed(each.head_sha)
+            assert not seen & names, f"two merge requests touch {seen & names}"
+            seen |= names
+            sticky(each)
+
+    def _changed(self, head: str) -> frozenset[str]:
+        """The files that a head changes against where it left `main`; git is asked once for each head and `main`."""
+        repo = self.folders.forge / "config.git"
+        ends = (refs(repo, "refs/heads/")["refs/heads/main"], head)
+        if ends not in self._names:
+            self._names[ends] = frozenset(git(repo, "diff", "--name-only", "...".join(ends)).decode().split())
+        return self._names[ends]
+
+
+def sticky(found: MergeRequest) -> str:
+    """The bot's one sticky comment on a merge request."""
+    notes = [note.body for note in found.notes if note.author == "saasbot" and "saasbot:report" in note.body]
+    assert len(notes) == 1, f"{len(notes)} sticky comments on !{found.iid}"
+    return notes[0]
 
 
 def said(*notes: tuple[str, str]) -> tuple[Note, ...]:

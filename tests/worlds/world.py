@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worlds import planted
 from worlds.line_world import LineWorld
 
 from bot.__main__ import main
@@ -35,6 +36,11 @@ class Ended:
     code: int
     out: str
     err: str
+
+    def __post_init__(self) -> None:
+        """Have it searched for what must not be said."""
+        planted.printed("standard output", self.out)
+        planted.printed("standard error", self.err)
 
     @property
     def document(self) -> Any:
