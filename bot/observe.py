@@ -17,9 +17,11 @@ from bot.core.context import Context
 from bot.core.proposal import proposed
 from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
-from bot.model.desired import Desired, Instance, Pipeline
+from bot.model.desired import Desired
 from bot.model.observed import Issue, MergeRequest, Note, Observed, Proposal, Recorded, RunFact, Unreachable, Wants
-from bot.model.state import Build, Run, State, Thread
+from bot.model.runs import Run
+from bot.model.servers import Instance, Pipeline
+from bot.model.state import Build, State, Thread
 from bot.ports import ConfigTree, Ports
 from bot.settings import Settings
 

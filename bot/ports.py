@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
     from datetime import datetime, timedelta
 
-    from bot.model.desired import Freeze, Instance, Pipeline
+    from bot.model.desired import Freeze
     from bot.model.observed import (
         BranchDiff,
         Issue,
@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' p
         Unreachable,
     )
     from bot.model.plan import Commit
-    from bot.model.state import Build, Run, Thread
+    from bot.model.runs import Run
+    from bot.model.servers import Instance, Pipeline
+    from bot.model.state import Build, Thread
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 
 
 class BatchBy(StrEnum):

@@ -13,6 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from worlds import planted
 
+# Where byte code is never kept, every `saasbot` that a test starts would compile all its modules anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 REQUIRED = bool(os.environ.get("SAASBOT_REQUIRE_SERVICES"))
 
 

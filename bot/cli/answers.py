@@ -12,7 +12,7 @@ from bot.core.explanation import Explanation
 from bot.core.gates import holding
 from bot.core.overview import Overview, Row
 from bot.model.plan import Held, Verdict
-from bot.model.state import Run
+from bot.model.runs import Run
 from bot.render.words import short, until, utc
 
 MOST = 100

@@ -11,21 +11,8 @@ from bot.config.rows import NAMED
 from bot.config.source import Pointer
 from bot.config.summary import Row, Summary
 from bot.config.values import duration, window
-from bot.model.desired import (
-    App,
-    Component,
-    Freeze,
-    Image,
-    Instance,
-    Namespace,
-    OnNewer,
-    Pipeline,
-    Promotion,
-    SecretRef,
-    Target,
-    Upstream,
-    Window,
-)
+from bot.model.desired import App, Component, Freeze, Image, Namespace, Promotion, Target, Upstream, Window
+from bot.model.servers import Instance, OnNewer, Pipeline, SecretRef
 
 _HOUR = timedelta(hours=1)
 _NOT_PROMOTED = Promotion()

@@ -12,8 +12,8 @@ from bot.config.rules import Issue
 from bot.config.schema import Schemas, foreign_values
 from bot.config.secret_rules import secret_issues
 from bot.config.summary import Place
-from bot.model.desired import SecretRef
 from bot.model.findings import Finding, Severity
+from bot.model.servers import SecretRef
 from bot.ports import ConfigTree
 from bot.settings import (
     BatchBy,

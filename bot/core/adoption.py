@@ -13,7 +13,8 @@ from bot.core.sources import Missing, Offer
 from bot.model.desired import Target
 from bot.model.observed import Unreachable
 from bot.model.plan import RecordState
-from bot.model.state import Reason, TargetState
+from bot.model.runs import Reason
+from bot.model.state import TargetState
 from bot.render.words import short
 
 WAITS = "nothing was started: it {}"

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bot.model.desired import Target
-from bot.model.state import Publication, Run
+from bot.model.runs import Run
+from bot.model.state import Publication
 
 KEPT = 50
 """Publications that a channel keeps for each publisher."""

@@ -23,7 +23,8 @@ from datetime import timedelta
 from bot.core.batches import file_keys
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequestStatus
-from bot.model.state import Answer, MergeRequestState, Override, Publication, Question, RunStatus, State, TargetState
+from bot.model.runs import RunStatus
+from bot.model.state import Answer, MergeRequestState, Override, Publication, Question, State, TargetState
 
 REMOVED_KEPT = 5000
 VETOES_KEPT = 5000

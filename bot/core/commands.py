@@ -9,15 +9,17 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from typing import TYPE_CHECKING
 
 from bot.core.phrases import parse_line
 from bot.core.verbs import (
     Command,
     Unparsed,
 )
+
+if TYPE_CHECKING:  # most passes see no command, and the parser takes 30 ms to load
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _LONGEST_BODY = 100_000  # characters; forges allow more, commands do not need it
 _MARKED = ("em_open", "em_close", "strong_open", "strong_close")
@@ -53,6 +55,8 @@ def freeze_until(text: str, now: datetime) -> datetime | None:
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - as said above
+
     # Without joining, an escaped quote is still told from a plain one.
     return MarkdownIt("commonmark").disable("text_join")
 

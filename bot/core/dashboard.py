@@ -13,7 +13,7 @@ from bot.core import excerpts
 from bot.core.branches import Branch
 from bot.core.sheet import Sheet
 from bot.model.plan import DashboardAction, Gate
-from bot.model.state import Reason
+from bot.model.runs import Reason
 from bot.render import comments, marker
 
 NEEDS_A_PERSON = frozenset(

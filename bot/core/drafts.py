@@ -20,7 +20,8 @@ from bot.model.plan import (
     SplitMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, Reason
+from bot.model.runs import Reason
+from bot.model.state import Edit
 from bot.render import comments
 from bot.render.words import short
 from bot.render.yaml_edit import Edited, ScalarEdit, edit

@@ -18,6 +18,7 @@ from bot.core.sources import Offer, offer_of
 from bot.model.desired import Target, is_sha
 from bot.model.observed import Note, Proposal
 from bot.model.plan import Gate
+from bot.model.runs import RunStatus
 from bot.model.state import (
     Block,
     CommandFreeze,
@@ -28,7 +29,6 @@ from bot.model.state import (
     PromotionRequest,
     Question,
     RunRequest,
-    RunStatus,
     Veto,
 )
 from bot.render.words import short, utc

@@ -13,7 +13,8 @@ from bot.core.sources import Offer, offer_of
 from bot.core.triggers import candidate, reasons_of
 from bot.model.desired import Target
 from bot.model.plan import Verdict
-from bot.model.state import Reason, TargetState
+from bot.model.runs import Reason
+from bot.model.state import TargetState
 
 DISABLED = "disabled in the config"
 

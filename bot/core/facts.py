@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bot.model.desired import Image, Instance, Target, Upstream
+from bot.model.desired import Image, Target, Upstream
 from bot.model.observed import BranchDiff, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
+from bot.model.servers import Instance
 from bot.model.state import Build
 
 

@@ -13,10 +13,12 @@ from bot.core import channels
 from bot.core.diff import canonical, config_hash, effective
 from bot.core.gates import Candidate, Occasion, gates, holding
 from bot.core.sheet import Sheet
-from bot.model.desired import Pipeline, Target
+from bot.model.desired import Target
 from bot.model.observed import RunFact, Unreachable
 from bot.model.plan import CancelRun, FollowRun, Gate, StartRun
-from bot.model.state import Reason, Run, RunStatus, State, TargetState
+from bot.model.runs import Reason, Run, RunStatus
+from bot.model.servers import Pipeline
+from bot.model.state import State, TargetState
 from bot.render.words import short, span
 
 POLL = timedelta(seconds=10)

@@ -25,7 +25,8 @@ from bot.model.plan import (
     SplitMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, MergeRequestState, Reason, Veto
+from bot.model.runs import Reason
+from bot.model.state import Edit, MergeRequestState, Veto
 from bot.render.words import short
 from bot.render.yaml_edit import ScalarEdit
 from bot.settings import Regenerate

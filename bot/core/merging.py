@@ -11,7 +11,8 @@ from bot.core.promotion import candidate
 from bot.core.sheet import Sheet
 from bot.model.observed import CiStatus, MergeRequest
 from bot.model.plan import MergeHow, MergeMergeRequest, Verdict
-from bot.model.state import Edit, Reason
+from bot.model.runs import Reason
+from bot.model.state import Edit
 from bot.settings import Merge
 
 

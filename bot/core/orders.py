@@ -22,7 +22,8 @@ from bot.core.sections import told as told_in_full
 from bot.core.sheet import Sheet
 from bot.model.observed import Issue, MergeRequest, MergeRequestStatus, Note
 from bot.model.plan import AnswerCommand
-from bot.model.state import Answer, Reason, Thread
+from bot.model.runs import Reason
+from bot.model.state import Answer, Thread
 from bot.render import comments
 
 READS = (words.Help, words.Status, words.Explain, words.PlanCmd, words.Refresh)

@@ -9,9 +9,11 @@ from bot.core import channels, diff
 from bot.core.follow import describe, observed_run, settled
 from bot.core.statefile import Seen
 from bot.core.taking import Taking, Told
-from bot.model.desired import Desired, Pipeline, Target, is_sha
+from bot.model.desired import Desired, Target, is_sha
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Publication, Run, RunAction, RunStatus, TargetState
+from bot.model.runs import Run, RunAction, RunStatus
+from bot.model.servers import Pipeline
+from bot.model.state import Publication, TargetState
 from bot.render.words import short
 
 

@@ -35,7 +35,8 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.state import Answer, MergeRequestState, RunStatus, State, Thread
+from bot.model.runs import RunStatus
+from bot.model.state import Answer, MergeRequestState, State, Thread
 
 Rebuild = UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest
 

@@ -13,7 +13,8 @@ from bot.core import channels, diff
 from bot.core.context import Context
 from bot.core.sheet import Sheet
 from bot.model.plan import RecordState
-from bot.model.state import Edit, MergeRequestState, Reason, State, TargetState
+from bot.model.runs import Reason
+from bot.model.state import Edit, MergeRequestState, State, TargetState
 
 Value = TypeVar("Value")
 

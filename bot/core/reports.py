@@ -29,7 +29,8 @@ from bot.model.plan import (
     SplitMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, MergeRequestState, Reason, Run, RunStatus
+from bot.model.runs import Reason, Run, RunStatus
+from bot.model.state import Edit, MergeRequestState
 from bot.render import comments
 
 FOLLOWED = timedelta(days=7)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bot.core.sources import Offer, follows_builds
 from bot.model.desired import Target
-from bot.model.state import Build, Reason, Sources, TargetState
+from bot.model.runs import Reason
+from bot.model.state import Build, Sources, TargetState
 from bot.render.words import short
 
 FRESH = frozenset({"upstream_build", "image"})

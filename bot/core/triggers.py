@@ -17,10 +17,12 @@ from bot.core.renames import adopting, gone
 from bot.core.sheet import Sheet
 from bot.core.source_changes import FRESH, moved_sources
 from bot.core.sources import Missing, Offer, offer_of, with_images
-from bot.model.desired import OnNewer, Target
+from bot.model.desired import Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, RecordState
-from bot.model.state import Reason, Run, RunAction, RunStatus, TargetState
+from bot.model.runs import Reason, Run, RunAction, RunStatus
+from bot.model.servers import OnNewer
+from bot.model.state import TargetState
 from bot.render.words import short
 
 REMOVED_KEPT = timedelta(days=30)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bot.model.desired import Freeze, Instance, Target
-from bot.model.state import Build, RunStatus, State, Thread
+from bot.model.desired import Freeze, Target
+from bot.model.runs import RunStatus
+from bot.model.servers import Instance
+from bot.model.state import Build, State, Thread
 
 
 class Role(StrEnum):
@@ -216,7 +218,7 @@ class Observed:
     refs: Mapping[str, Mapping[str, str] | Unreachable] = field(default_factory=dict)
     runs: Mapping[str, RunFact | Unreachable | None] = field(default_factory=dict)
     builds: Mapping[tuple[str, str, str, str], Build | Unreachable | None] = field(default_factory=dict)
-    """Keyed (instance name, job, ref, code repository url): the newest successful build, None where none has succeeded."""
+    """Keyed (instance name, job, ref, code repository url): the newest success, None where there was none."""
     images: Mapping[tuple[str, str, str], str | Unreachable] = field(default_factory=dict)
     """Keyed (instance name, repository, tag): the digest, empty where there is no such image."""
     merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from bot.model.desired import Pipeline
 from bot.model.observed import MergeRequest
-from bot.model.state import Answer, Edit, Reason, Run, State, TargetState, Thread
+from bot.model.runs import Reason, Run
+from bot.model.servers import Pipeline
+from bot.model.state import Answer, Edit, State, TargetState, Thread
 
 
 class Gate(StrEnum):

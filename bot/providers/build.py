@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from bot.errors import WrongUsage
-from bot.model.desired import Instance
 from bot.model.observed import Event, Unreachable
+from bot.model.servers import Instance
 from bot.ports import Builds, Cache, Forge, Images, Pipelines, Ports, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
@@ -198,6 +198,10 @@ class _Servers:
                 from bot.providers.pipelines.sparql import sparql_pipelines  # noqa: PLC0415 - as in `forge`
 
                 return sparql_pipelines(*given)
+            case "circleci":
+                from bot.providers.pipelines.circleci import circleci_pipelines  # noqa: PLC0415 - as in `forge`
+
+                return circleci_pipelines(*given)
             case other:
                 return Unreachable(f"instance {instance.name}: this release has no pipelines provider {other}")
 

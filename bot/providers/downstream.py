@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.config.placeholders import fill
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
-from bot.model.state import Run
+from bot.model.runs import Run
+from bot.model.servers import Instance, SecretRef
 from bot.providers.http import Budget
 
 SKEW = timedelta(minutes=5)

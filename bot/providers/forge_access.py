@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.errors import WrongUsage
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 from bot.providers.git import GitError, git, text, without_credentials
 from bot.providers.secrets import read_secret, remember
 

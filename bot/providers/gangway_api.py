@@ -26,8 +26,8 @@ import requests
 import urllib3.exceptions
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance
 from bot.ports import Refused
 from bot.providers.downstream import budget_of, secret_text
 from bot.providers.git import without_credentials

@@ -16,8 +16,8 @@ from gitlab import Gitlab
 from gitlab.exceptions import GitlabError
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance, SecretRef
 from bot.ports import Cache
 from bot.providers.downstream import budget_of, secret_text
 from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND, ORDINARY, PER_PAGE, asking, client, said

@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 import requests
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance
 from bot.providers.downstream import budget_of, secret_text
 from bot.providers.git import without_credentials
 from bot.providers.http import RateLimited, cause, session

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
 from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:  # what reads files and runs git waits for no model
-    from bot.model.desired import SecretRef
+    from bot.model.servers import SecretRef
 
 SHORTEST = 6
 """Characters; a shorter value is not looked for in texts, it would blot out ordinary words."""

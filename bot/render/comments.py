@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bot.model.desired import is_sha
 from bot.model.observed import Title
 from bot.model.plan import Held
-from bot.model.state import Answer, Edit, Hold, Reason, RunStatus, Veto
+from bot.model.runs import Reason, RunStatus
+from bot.model.state import Answer, Edit, Hold, Veto
 from bot.render import marker, neutral
 from bot.render.words import span, utc
 

@@ -10,7 +10,8 @@ from config_world import SCHEMAS, SHA, VALID, MemoryCache, MemoryTree, edited
 
 from bot.config.load import Loaded, load
 from bot.config.settings_file import read_settings
-from bot.model.desired import Freeze, Interval, OnNewer, Promotion, Recurring, SecretRef
+from bot.model.desired import Freeze, Interval, Promotion, Recurring
+from bot.model.servers import OnNewer, SecretRef
 
 SAAS = "services/orders/saas.yml"
 STAGE = "orders/web/stage"

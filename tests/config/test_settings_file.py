@@ -7,7 +7,7 @@ from config_world import SCHEMAS, VALID
 
 from bot.config.schema import Schemas
 from bot.config.settings_file import settings
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 from bot.settings import (
     BatchBy,
     BotSettings,

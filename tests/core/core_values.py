@@ -14,7 +14,7 @@ from bot.core.diff import canonical, config_hash, effective
 from bot.core.facts import Facts
 from bot.core.proposal import proposed
 from bot.core.sheet import Sheet
-from bot.model.desired import App, Desired, Freeze, Instance, Namespace, Pipeline, Promotion, Target
+from bot.model.desired import App, Desired, Freeze, Namespace, Promotion, Target
 from bot.model.observed import (
     BranchDiff,
     Change,
@@ -29,17 +29,9 @@ from bot.model.observed import (
     Wants,
 )
 from bot.model.plan import Plan
-from bot.model.state import (
-    Build,
-    Edit,
-    MergeRequestState,
-    Publication,
-    Reason,
-    Run,
-    RunStatus,
-    State,
-    TargetState,
-)
+from bot.model.runs import Reason, Run, RunStatus
+from bot.model.servers import Instance, Pipeline
+from bot.model.state import Build, Edit, MergeRequestState, Publication, State, TargetState
 from bot.render.yaml_edit import ScalarEdit, edit
 from bot.settings import ForgeSettings, PromotionSettings, Settings, StateSettings
 

@@ -30,7 +30,7 @@ from core_values import (
 from bot.core.context import Context
 from bot.model.observed import Issue
 from bot.model.plan import DashboardAction, Plan
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 
 A, B = sha("a"), sha("b")
 ON = settings(dashboard_title="Deployments")

@@ -44,7 +44,7 @@ from bot.core.overview import overview
 from bot.core.record import settle
 from bot.core.saved import replay, save
 from bot.core.statefile import decode, encode
-from bot.model.desired import OnNewer, Recurring, Target, is_sha
+from bot.model.desired import Recurring, Target, is_sha
 from bot.model.observed import CiStatus, MergeRequestStatus, Role, RunFact, Unreachable, Wants
 from bot.model.plan import (
     ACTION_KINDS,
@@ -59,17 +59,9 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.state import (
-    CommandFreeze,
-    FailedContent,
-    Hold,
-    Pin,
-    PromotionRequest,
-    RunRequest,
-    RunStatus,
-    State,
-    Veto,
-)
+from bot.model.runs import RunStatus
+from bot.model.servers import OnNewer
+from bot.model.state import CommandFreeze, FailedContent, Hold, Pin, PromotionRequest, RunRequest, State, Veto
 from bot.settings import BatchBy, Merge, PromotionSettings, Regenerate, RunSettings, Update
 
 SHAS = [sha(name) for name in "abcd"]

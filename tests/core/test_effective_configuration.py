@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.diff import canonical, config_hash, effective, hash_of, run_key, same_version, without_ref, words
-from bot.model.desired import Image, Namespace, Pipeline, Promotion, Target, Upstream
+from bot.model.desired import Image, Namespace, Promotion, Target, Upstream
+from bot.model.servers import Pipeline
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),

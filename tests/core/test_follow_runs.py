@@ -31,7 +31,8 @@ from bot.core.follow import TIMED_OUT, describe, observed_run
 from bot.model.desired import Target
 from bot.model.observed import RunFact, Unreachable
 from bot.model.plan import CancelRun, FollowRun, Plan, StartRun
-from bot.model.state import CommandFreeze, Publication, Run, RunStatus, State
+from bot.model.runs import Run, RunStatus
+from bot.model.state import CommandFreeze, Publication, State
 
 A, B = sha("a"), sha("b")
 INTENT = a_run(target(), status=RunStatus.PENDING, handle="")

@@ -37,17 +37,8 @@ from bot.core.sheet import Sheet
 from bot.model.desired import Component, Freeze, Interval, Recurring, Target
 from bot.model.observed import Lineage, Unreachable
 from bot.model.plan import Gate, Verdict
-from bot.model.state import (
-    Block,
-    CommandFreeze,
-    FailedContent,
-    Override,
-    Pin,
-    PromotionRequest,
-    RunStatus,
-    State,
-    Veto,
-)
+from bot.model.runs import RunStatus
+from bot.model.state import Block, CommandFreeze, FailedContent, Override, Pin, PromotionRequest, State, Veto
 from bot.settings import RunSettings
 
 A, B, C = sha("a"), sha("b"), sha("c")

@@ -12,19 +12,9 @@ from bot.core.migrations import MIGRATIONS, migrated
 from bot.core.statefile import decode, encode, next_serial
 from bot.core.upkeep import salvage
 from bot.errors import WrongUsage
-from bot.model.desired import Instance
-from bot.model.state import (
-    VERSION,
-    Edit,
-    Hold,
-    MergeRequestState,
-    Publication,
-    Reason,
-    Run,
-    RunStatus,
-    State,
-    TargetState,
-)
+from bot.model.runs import Reason, Run, RunStatus
+from bot.model.servers import Instance
+from bot.model.state import VERSION, Edit, Hold, MergeRequestState, Publication, State, TargetState
 
 AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 OLD, NEW = "8f14e45fceea167a5a36dedd4bea2543ce3dc40d", "45c48cce2e2d7fbdea1afc51c7c6ad26d25bb4f5"

@@ -40,6 +40,7 @@ from bot.core.own_notes import mark_answer
 from bot.model.desired import Desired
 from bot.model.observed import BranchDiff, CiStatus, Issue, MergeRequestStatus, Note, Role, RunFact
 from bot.model.plan import AnswerCommand, CancelRun, CloseMergeRequest, Plan, StartRun
+from bot.model.runs import RunStatus
 from bot.model.state import (
     Answer,
     Block,
@@ -49,7 +50,6 @@ from bot.model.state import (
     Pin,
     PromotionRequest,
     Question,
-    RunStatus,
     State,
     Thread,
     Veto,

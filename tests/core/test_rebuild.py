@@ -46,6 +46,7 @@ from bot.core.statefile import REPLACED_KEPT, Seen, accepted, contradiction, rea
 from bot.model.desired import Desired, Target
 from bot.model.observed import Issue, MergeRequest, MergeRequestStatus, RunFact, Unreachable
 from bot.model.plan import CloseMergeRequest, CommentAction, DashboardAction
+from bot.model.runs import RunAction, RunStatus
 from bot.model.state import (
     Block,
     Build,
@@ -56,9 +57,7 @@ from bot.model.state import (
     Override,
     Pin,
     PromotionRequest,
-    RunAction,
     RunRequest,
-    RunStatus,
     Sources,
     State,
     TargetState,

@@ -39,7 +39,8 @@ from core_values import (
 from bot.model.desired import Desired, Target
 from bot.model.observed import BranchDiff, Change, CiStatus, MergeRequest, MergeRequestStatus, Title, Unreachable
 from bot.model.plan import CommentAction, OpenMergeRequest, Plan
-from bot.model.state import Hold, Question, RunStatus
+from bot.model.runs import RunStatus
+from bot.model.state import Hold, Question
 from bot.settings import Merge, PromotionSettings
 
 A, B = sha("a"), sha("b")

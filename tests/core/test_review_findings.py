@@ -9,7 +9,8 @@ from core_values import NOW, PROD, a_run, context, decided, held_gates, prod, re
 
 from bot.model.desired import App, Component, Recurring
 from bot.model.plan import StartRun
-from bot.model.state import CommandFreeze, Override, RunStatus
+from bot.model.runs import RunStatus
+from bot.model.state import CommandFreeze, Override
 
 A, B = sha("a"), sha("b")
 NEVER_NOW = (Recurring("0 0 1 1 *", timedelta(hours=1)),)

@@ -45,7 +45,8 @@ from bot.model.plan import (
     RegenerateMergeRequest,
     UpdateMergeRequest,
 )
-from bot.model.state import Answer, Hold, RunStatus, State, Thread
+from bot.model.runs import RunStatus
+from bot.model.state import Answer, Hold, State, Thread
 
 B = sha("b")
 INTENT = a_run(stage(), status=RunStatus.PENDING, handle="")

@@ -34,10 +34,12 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from bot.core.explain import explain
-from bot.model.desired import Image, Pipeline, Target, Upstream
+from bot.model.desired import Image, Target, Upstream
 from bot.model.observed import BranchDiff, Change, Unreachable
 from bot.model.plan import CommentAction, Plan, RecordState, StartRun
-from bot.model.state import Build, RunStatus, Sources, State, TargetState
+from bot.model.runs import RunStatus
+from bot.model.servers import Pipeline
+from bot.model.state import Build, Sources, State, TargetState
 from bot.render.tags import image_tag, tag_fault
 
 A, B, C = sha("a"), sha("b"), sha("c")

@@ -38,21 +38,12 @@ from core_values import (
 )
 
 from bot.core.diff import run_key
-from bot.model.desired import Component, OnNewer, Recurring, Target
+from bot.model.desired import Component, Recurring, Target
 from bot.model.observed import RunFact, Unreachable
 from bot.model.plan import CancelRun, Plan, RecordState, StartRun
-from bot.model.state import (
-    CommandFreeze,
-    FailedContent,
-    Override,
-    Pin,
-    PromotionRequest,
-    Run,
-    RunRequest,
-    RunStatus,
-    TargetState,
-    Veto,
-)
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import OnNewer
+from bot.model.state import CommandFreeze, FailedContent, Override, Pin, PromotionRequest, RunRequest, TargetState, Veto
 from bot.settings import RunSettings
 
 A, B, C = sha("a"), sha("b"), sha("c")

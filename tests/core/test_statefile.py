@@ -39,6 +39,7 @@ from bot.core.statefile import decode, encode, next_serial
 from bot.errors import WrongUsage
 from bot.model.desired import Freeze, Interval, Recurring
 from bot.model.observed import Role
+from bot.model.runs import RunStatus
 from bot.model.state import (
     Answer,
     Block,
@@ -50,7 +51,6 @@ from bot.model.state import (
     PromotionRequest,
     Question,
     RunRequest,
-    RunStatus,
     State,
     TargetState,
     Veto,

@@ -15,7 +15,8 @@ from markdown_it import MarkdownIt
 
 from bot.model.observed import Title
 from bot.model.plan import Gate, Held
-from bot.model.state import Answer, Edit, Hold, Reason, RunStatus, Veto
+from bot.model.runs import Reason, RunStatus
+from bot.model.state import Answer, Edit, Hold, Veto
 from bot.render import marker
 from bot.render.comments import (
     STICKY,

@@ -7,7 +7,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.model.desired import App, Desired, Instance, Namespace, Pipeline, Promotion, Target
+from bot.model.desired import App, Desired, Namespace, Promotion, Target
+from bot.model.servers import Instance, Pipeline
 from bot.render.graph import dot, mermaid
 
 SHELL = Pipeline("deploy", Instance("shell", "command"))

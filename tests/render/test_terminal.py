@@ -7,7 +7,6 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from bot.model.desired import Instance, Pipeline
 from bot.model.plan import (
     ACTION_KINDS,
     Action,
@@ -32,7 +31,9 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.state import Edit, Reason, Run, TargetState
+from bot.model.runs import Reason, Run
+from bot.model.servers import Instance, Pipeline
+from bot.model.state import Edit, TargetState
 from bot.render.terminal import Style, report_json, report_markdown, report_text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

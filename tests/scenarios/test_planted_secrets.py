@@ -33,7 +33,7 @@ BREAKING = """\
 import click
 from bot import cli
 from bot.__main__ import main
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 from bot.providers.secrets import read_secret
 
 @click.command()

@@ -19,7 +19,7 @@ from bot.cli.answers import explanation_text, status_text
 from bot.core.explain import explain
 from bot.core.overview import overview
 from bot.model.plan import Gate, Report, StartRun
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
 from bot.reconcile import plan, reconcile
 from bot.render.terminal import report_text
 

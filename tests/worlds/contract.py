@@ -57,6 +57,21 @@ COMMAS: Mapping[str, frozenset[str]] = {
 }
 """Attributes of request bodies that are a list in the document and may also be one text with commas."""
 
+NULLABLE = frozenset({"circleci-openapi.json"})
+"""Documents of OpenAPI 3 that say `x-nullable`, as OpenAPI 2 had it, where they mean `nullable`."""
+
+WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    # https://circleci.com/docs/workflows/, "Workflow states": `queued` for workflows of a serial group.
+    "circleci-openapi.json": {"on_hold": ("queued",)},
+}
+"""Words that a document's lists of words lack, by another one that is in them."""
+
+PARAMETERS: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {
+    # The link NextWorkflowJobPage of that very operation passes it; the list of its parameters forgets it.
+    "circleci-openapi.json": {("/workflow/{id}/job", "get"): ("page-token",)},
+}
+"""Parameters of queries that an operation takes although its list lacks them; all are texts."""
+
 MERGED = frozenset({"gitlab-openapi.json"})
 """Documents of servers that read the query of a PUT or POST and its body as one (Grape's `params`)."""
 
@@ -123,6 +138,11 @@ def _load(document: str) -> _Document:
 
 def _amend(document: str, content: dict[str, Any]) -> None:
     """Mend what is known to be wrong in a document, and nothing else."""
+    for (path, method), names in PARAMETERS.get(document, {}).items():
+        listed = content["paths"][path][method].setdefault("parameters", [])
+        listed += [{"in": "query", "name": name, "schema": {"type": "string"}} for name in names]
+    if document in NULLABLE or document in WORDS:
+        _amend_schemas(document, content)
     for way in LISTS.get(document, ()):
         place = reduce(lambda value, key: value[key], way[:-1], content)
         place[way[-1]] = {"type": "array", "items": place[way[-1]]}
@@ -130,6 +150,19 @@ def _amend(document: str, content: dict[str, Any]) -> None:
         for attribute in COMMAS.get(document, frozenset()) & schema.get("properties", {}).keys():
             if name.startswith("RequestBody"):
                 schema["properties"][attribute] = {"anyOf": [{"type": "string"}, schema["properties"][attribute]]}
+
+
+def _amend_schemas(document: str, value: Any) -> None:
+    """Mend nullable schemas and lists of words, wherever they stand."""
+    for item in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        _amend_schemas(document, item)
+    if not isinstance(value, dict):
+        return
+    if document in NULLABLE and value.get("x-nullable") is True:
+        value["nullable"] = True
+    for known, more in WORDS.get(document, {}).items():
+        if isinstance(value.get("enum"), list) and known in value["enum"]:
+            value["enum"] += more
 
 
 @cache

@@ -11,9 +11,9 @@ from typing import Any
 
 from worlds.fake_jenkins import API_TOKEN, USER, FakeJenkins
 
-from bot.model.desired import Instance, Pipeline, SecretRef
 from bot.model.observed import RunFact
-from bot.model.state import Run
+from bot.model.runs import Run
+from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.jenkins import JenkinsPipelines, jenkins_pipelines
 from bot.providers.sources.jenkins_builds import JenkinsBuilds, jenkins_builds

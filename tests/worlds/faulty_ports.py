@@ -14,10 +14,10 @@ from enum import StrEnum
 from typing import Any
 
 from bot.errors import ServerUnreachable, StateRace
-from bot.model.desired import Instance
 from bot.model.observed import MergeRequest, Unreachable
 from bot.model.plan import Commit
-from bot.model.state import Run
+from bot.model.runs import Run
+from bot.model.servers import Instance
 from bot.ports import ConfigTree, Ports
 
 FORGE_WRITES = ("push", "open", "update", "close", "merge", "cancel_auto_merge", "comment", "react", "put_dashboard")

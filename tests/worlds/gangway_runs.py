@@ -10,9 +10,9 @@ from typing import Any
 
 from worlds.gangway_front import TOKEN
 
-from bot.model.desired import Instance, Pipeline, SecretRef
 from bot.model.observed import Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gangway import GangwayPipelines, gangway_pipelines
 

@@ -19,9 +19,9 @@ from bot.model.observed import MergeRequest, Note
 from bot.model.plan import ACTION_KINDS, Outcome, Report
 from bot.model.state import State
 from bot.ports import Ports
-from bot.providers.build import people_forge
 from bot.providers.demo_world import World as Folders
 from bot.providers.demo_world import commit_to_service, edit_as
+from bot.providers.forge.local import local_forge
 from bot.providers.forge.local_people import LocalPeople
 from bot.providers.git import git
 from bot.providers.scaffold import commit_all, write_local_forge
@@ -87,6 +87,7 @@ class LineWorld:
     more: str = ""
     services: tuple[str, ...] = ("svc",)
     folders: Folders = field(init=False)
+    _people: dict[bytes, LocalPeople] = field(init=False, default_factory=dict)
     _names: dict[tuple[str, str], frozenset[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -172,9 +173,12 @@ class LineWorld:
 
     @property
     def people(self) -> LocalPeople:
-        """The humans."""
-        session = Session(self.config, self.now)
-        return LocalPeople(people_forge(self.config, session.settings(), self.now).folder)
+        """The humans; what git has said of two commits they remember until the settings change."""
+        settings = (self.config / "saasbot.yml").read_bytes()
+        if settings not in self._people:
+            forge = local_forge(Session(self.config).settings(), self.config, lambda: self.now)
+            self._people = {settings: LocalPeople(forge.folder)}
+        return self._people[settings]
 
     def merge_requests(self, *, state: str = "opened") -> list[MergeRequest]:
         """The merge requests in a state."""

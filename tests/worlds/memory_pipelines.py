@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from bot.model.desired import Pipeline
 from bot.model.observed import RunFact
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Pipeline
 from bot.ports import Refused
 
 CARRIED_OUT = timedelta(minutes=1)

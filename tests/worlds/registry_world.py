@@ -11,8 +11,8 @@ from worlds import planted
 from worlds.fake_registry import FakeRegistry, Kind, fake_digest
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance, SecretRef
 from bot.providers.cache import FolderCache
 from bot.providers.sources.registry import RegistryImages, registry_images
 

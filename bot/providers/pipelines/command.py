@@ -22,9 +22,9 @@ from pathlib import Path
 import msgspec
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Pipeline
 from bot.model.observed import RunFact
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Pipeline
 from bot.ports import Refused
 from bot.providers.files import replace
 from bot.providers.git import GitError

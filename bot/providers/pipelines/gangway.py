@@ -15,9 +15,9 @@ from urllib.parse import quote, urlsplit
 
 from bot.config.with_rules import GANGWAY_TYPES, with_issues
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, Pipeline
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
 from bot.providers.downstream import StartTimes, filled, listed, utc_now
 from bot.providers.gangway_api import ANSWER, WHENEVER, GangwayApi, No, Reset, gangway_api

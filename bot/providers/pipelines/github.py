@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from bot.config.with_rules import RUN_KEY_INPUT, with_issues
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, Pipeline
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
 from bot.providers.downstream import StartTimes, budget_of, filled, listed, moment, secret_text, utc_now
 from bot.providers.github_api import GitHubApi, No, client

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.config.with_rules import with_issues
-from bot.model.desired import Instance, Pipeline, SecretRef
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.ports import Cache, Refused
 from bot.providers.downstream import StartTimes, filled, listed, moment, secret_text, utc_now
 from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND

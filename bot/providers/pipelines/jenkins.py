@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.config.with_rules import JENKINS_RUN_KEY, with_issues
-from bot.model.desired import Instance, Pipeline
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
 from bot.providers.downstream import StartTimes, filled, listed, utc_now
 from bot.providers.jenkins_api import FORBIDDEN, NOT_FOUND, JenkinsApi, No, jenkins_api

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bot.model.observed import RunFact
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 from bot.providers.jenkins_api import WINDOWS, JenkinsApi, No
 
 WORDS: Mapping[str, RunStatus] = {

@@ -25,7 +25,7 @@ from pathlib import Path
 import msgspec
 
 from bot.model.observed import RunFact
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 from bot.providers.files import replace
 from bot.providers.secrets import redact
 

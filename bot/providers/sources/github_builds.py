@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance
 from bot.model.state import Build
 from bot.ports import Cache
 from bot.providers.downstream import budget_of, moment, secret_text

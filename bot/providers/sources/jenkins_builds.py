@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance
 from bot.model.state import Build
 from bot.ports import Cache
 from bot.providers.jenkins_api import NOT_FOUND, WINDOWS, JenkinsApi, No, jenkins_api

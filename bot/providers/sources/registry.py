@@ -16,8 +16,8 @@ import msgspec
 import requests
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance
 from bot.ports import Cache
 from bot.providers.downstream import budget_of, secret_text
 from bot.providers.http import session

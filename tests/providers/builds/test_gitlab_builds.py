@@ -16,8 +16,8 @@ from worlds.fake_http import Answer, Fault
 from worlds.git_world import Repository
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance, SecretRef
 from bot.model.state import Build
 from bot.providers.cache import FolderCache
 from bot.providers.sources.gitlab_builds import ASKED, LOOKED_AT, PAGE, SOURCES, GitLabBuilds, gitlab_builds

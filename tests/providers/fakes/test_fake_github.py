@@ -10,6 +10,7 @@ import pytest
 import requests
 from github import Auth, GithubIntegration
 from github.GithubException import GithubException
+from worlds import planted
 from worlds.fake_github import APP, INSTALLATION
 from worlds.fake_github_world import TOKEN, GitHubWorld
 from worlds.git_world import run_git
@@ -332,6 +333,7 @@ def test_git_over_http_pushes_as_the_tokens_user(world: GitHubWorld) -> None:
     url = world.server.clone_url
     as_bob, as_dora = (url.replace("://", f"://x:{token}@") for token in (TOKEN, "doras"))
     run_git(world.folder, "clone", "--quiet", as_bob, str(clone))
+    planted.left(clone / ".git" / "config")
     world.branch("feature", {"a.yml": "a: 3\n"})
     pull = world.opened("feature")
     run_git(clone, "fetch", "--quiet", "origin", f"refs/pull/{pull.iid}/head:taken")

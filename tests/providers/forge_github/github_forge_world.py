@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from worlds import planted
 from worlds.fake_github import FakeGitHub
 from worlds.fake_http import Answer, Fault, Logged
 from worlds.git_world import Repository, run_git
@@ -23,7 +24,7 @@ from bot.providers.forge.github import GitHubForge, github_forge
 from bot.settings import BotSettings, CommandSettings, ForgeSettings, Merge, PromotionSettings, Settings, StateSettings
 
 PROJECT = "acme/config"
-TOKEN = "ghp-fake-of-the-world"  # noqa: S105 - opens nothing but the fake
+TOKEN = planted.token("bot")
 OWN = "saasbot/app.yml"
 API = f"/api/v3/repos/{PROJECT}"
 BASE = {"app.yml": "ref: one\n", "other.yml": "ref: one\n", "run.sh": "#!/bin/sh\n"}
@@ -57,6 +58,7 @@ class GitHubWorld:
         # As GitHub's own checkout action leaves it behind.
         header = f"AUTHORIZATION: basic {b64encode(f'x-access-token:{TOKEN}'.encode()).decode()}"
         run_git(self.checkout, "config", f"http.{self.server.web}/.extraheader", header)
+        planted.left(self.checkout / ".git" / "config")
 
     @property
     def checkout(self) -> Path:

@@ -10,9 +10,9 @@ from worlds.gangway_front import World
 from worlds.gangway_runs import ENVIRONMENT, JOB, LONG, TWIN, Clock, followed, instance, intent, job, provider
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import SecretRef
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
+from bot.model.servers import SecretRef
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gangway import OPENSHIFT_PAGE, GangwayPipelines, gangway_pipelines

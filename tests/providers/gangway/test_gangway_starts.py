@@ -20,7 +20,7 @@ from worlds.gangway_runs import ENVIRONMENT, JOB, LONG, Clock, instance, intent,
 
 from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gangway import GangwayPipelines, gangway_pipelines

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 from bot.providers.cache import FolderCache, cache_root, locked
 from bot.providers.secrets import MASK, read_secret, redact
 

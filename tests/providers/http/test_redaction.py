@@ -19,10 +19,11 @@ import requests
 from worlds import planted
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import SecretRef
 from bot.model.observed import RunFact, Unreachable
 from bot.model.plan import Commit
-from bot.model.state import RunStatus, Thread
+from bot.model.runs import RunStatus
+from bot.model.servers import SecretRef
+from bot.model.state import Thread
 from bot.ports import Refused
 from bot.providers import secrets
 from bot.providers.cache import FolderCache

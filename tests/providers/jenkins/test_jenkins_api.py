@@ -14,8 +14,8 @@ from worlds.fake_jenkins import API_TOKEN, PASSWORD, USER
 from worlds.fake_jenkins_world import DEPLOY, PATH, World, serving
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import SecretRef
 from bot.model.observed import RunFact, Unreachable
+from bot.model.servers import SecretRef
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.jenkins import jenkins_pipelines

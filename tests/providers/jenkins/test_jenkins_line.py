@@ -13,7 +13,7 @@ from worlds.fake_jenkins_model import Job
 from worlds.line_world import LineWorld
 
 from bot.model.plan import CancelRun, Outcome, StartRun
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
 
 STAGE = "svc/svc/stage"
 INSTANCE = "$schema: /instance-1.json\nname: ci\nprovider: jenkins\nurl: {url}\ntoken: {{env: CI_TOKEN}}\n"

@@ -13,7 +13,7 @@ from worlds.fake_jenkins_world import DEPLOY, NOW, PATH, World, serving
 
 from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 from bot.providers.pipelines.jenkins import CARRIED_OUT
 from bot.providers.pipelines.jenkins_runs import SENTENCES, WORDS
 

@@ -12,7 +12,7 @@ from worlds.fake_jenkins_world import DEPLOY, PARAMETERS, PATH, World, serving
 
 from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
-from bot.model.state import RunStatus
+from bot.model.runs import RunStatus
 from bot.ports import Refused
 from bot.providers.jenkins_api import ORDINARY
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, Pipeline
 from bot.model.observed import RunFact
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline
 from bot.ports import Pipelines, Refused
 from bot.providers.git import GitError
 from bot.providers.pipelines.command import SUPERVISOR, CommandPipelines
@@ -30,8 +30,8 @@ TARGET = "svc/svc/stage"
 STARTER = """
 import os, sys
 from pathlib import Path
-from bot.model.desired import Instance, Pipeline
-from bot.model.state import Run
+from bot.model.servers import Instance, Pipeline
+from bot.model.runs import Run
 from bot.providers.pipelines.command import CommandPipelines
 forge, export, key, script = sys.argv[1:]
 pipeline = Pipeline("deploy", Instance("shell", "command"), {"command": ["/bin/sh", "-c", script]})

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import WrongUsage
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance, SecretRef
 from bot.ports import Pipelines
 from bot.providers.build import build, people_forge
 from bot.providers.sealed import Sealed
@@ -57,6 +57,7 @@ def test_each_instance_has_a_provider_of_its_own_made_once(tmp_path: Path) -> No
         (Instance("a", "github", "https://api.github.example.com", SecretRef(env="TOKEN")), "GitHubPipelines"),
         (Instance("a", "github", "https://api.github.example.com", SecretRef(env="NONE")), "Unreachable"),
         (Instance("a", "jenkins", "https://jenkins.example.com"), "JenkinsPipelines"),
+        (Instance("a", "sparql", "http://store.example.com/sparql"), "SparqlPipelines"),
         (Instance("a", "circleci", "https://circleci.example.com"), "Unreachable"),
     ],
 )

@@ -15,9 +15,9 @@ from worlds.fake_http import Answer, Fault
 from worlds.git_world import Repository
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, Pipeline, SecretRef
 from bot.model.observed import RunFact, Unreachable
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
+from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gitlab import CARRIED_OUT, WORDS, GitLabPipelines, gitlab_pipelines

@@ -16,7 +16,7 @@ from worlds.git_world import Repository
 from worlds.line_world import LineWorld
 
 from bot.model.plan import Outcome, StartRun
-from bot.model.state import Run, RunStatus
+from bot.model.runs import Run, RunStatus
 
 TOKEN = planted.token("bot")
 STAGE = "svc/svc/stage"

@@ -11,7 +11,7 @@ from worlds.fake_http import Answer, Fault
 from worlds.fake_registry import HUB, OPEN, QUAY, FakeRegistry, Switchboard, fake_digest
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, SecretRef
+from bot.model.servers import Instance, SecretRef
 from bot.providers.cache import FolderCache
 from bot.providers.sources.registry import RegistryImages, registry_images
 

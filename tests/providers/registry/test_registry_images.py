@@ -12,8 +12,8 @@ from worlds.fake_http import Answer, Fault
 from worlds.fake_registry import GHCR, GITLAB, HUB, MANIFEST, OPEN, PLAIN, QUAY, FakeRegistry, fake_digest
 from worlds.registry_world import DIGEST, LOGIN, WEB, RegistryClient, filled, refusal
 
-from bot.model.desired import Instance, SecretRef
 from bot.model.observed import Unreachable
+from bot.model.servers import Instance, SecretRef
 from bot.providers.sources.registry import KINDS, RegistryImages, registry_images
 from bot.providers.sources.registry_transport import FAILURES, REST
 

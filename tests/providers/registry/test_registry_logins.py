@@ -12,7 +12,7 @@ from worlds.fake_http import Answer, Fault
 from worlds.fake_registry import GHCR, GITLAB, HUB, OPEN, PLAIN, QUAY, FakeRegistry, Kind, fake_digest
 from worlds.registry_world import DIGEST, LOGIN, PASSWORD, RegistryClient, filled, refusal
 
-from bot.model.desired import SecretRef
+from bot.model.servers import SecretRef
 from bot.providers.secrets import redact
 
 

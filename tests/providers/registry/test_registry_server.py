@@ -15,7 +15,7 @@ from worlds.fake_registry import GITLAB, FakeRegistry, self_signed
 from worlds.registry_server import PROGRAM, RegistryServer
 
 from bot.errors import ServerUnreachable
-from bot.model.desired import Instance, SecretRef
+from bot.model.servers import Instance, SecretRef
 from bot.providers.cache import FolderCache
 from bot.providers.sources.registry import RegistryImages, registry_images
 
