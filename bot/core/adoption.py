@@ -92,7 +92,8 @@ def rerecord(sheet: Sheet, target: Target, record: TargetState, config: str, off
 
 def _with_sources(sheet: Sheet, record: TargetState, offer: Offer) -> TargetState:
     """The record with builds and images that were never read, and without those that a target no longer has."""
-    first = record.sources is None and record.sha == offer.sha
+    others = record.sources is None or offer.sources is None or record.sources.job != offer.sources.job
+    first = others and record.sha == offer.sha
     if not (first or offer.sources is None) or record.sources == offer.sources:
         return record
     record = replace(record, sources=offer.sources)

@@ -27,7 +27,7 @@ def moved_sources(target: Target, record: TargetState, offer: Offer, *, same_con
         return []
     known = record.sources or Sources()
     if follows_builds(target) and offer.sources.build is not None:
-        newer = record.sources is not None and known.build != offer.sources.build
+        newer = known.job == offer.sources.job and known.build != offer.sources.build
         if newer or record.sha != offer.sha:
             return [_upstream_build(target, offer.sources.build)]
     elif record.sha != offer.sha and not target.pinned:

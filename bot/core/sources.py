@@ -6,11 +6,12 @@ waits until all of them exist for its commit. What is missing is a value with wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bot.core import diff
 from bot.core.facts import Facts
 from bot.model.desired import Image, Target
-from bot.model.observed import Unreachable
+from bot.model.observed import Lineage, Unreachable
 from bot.model.state import Build, Sources, TargetState
 from bot.render.tags import image_tag
 from bot.render.words import short
@@ -36,12 +37,11 @@ def offer_of(facts: Facts, target: Target, record: TargetState | None) -> Offer 
     """The commit that a target is to run now, with what it rests on."""
     if target.delete and record is not None and record.sha:
         return Offer(record.sha, record.sources)  # what is taken away needs no build and no image
-    known = record.sources.build if record is not None and record.sources is not None else None
-    build = _build(facts, target, known)
+    build = _build(facts, target, record)
     if isinstance(build, Unreachable):
         return build
     if build is None and follows_builds(target):
-        return Missing(_no_build(target), Offer("", Sources()))
+        return Missing(_no_build(target), Offer("", Sources(job=job_of(target))))
     sha = build.sha if build is not None else facts.sha(target)
     if isinstance(sha, Unreachable):
         return sha
@@ -51,6 +51,19 @@ def offer_of(facts: Facts, target: Target, record: TargetState | None) -> Offer 
 def follows_builds(target: Target) -> bool:
     """Whether builds say which commit a target runs; a pin says it itself."""
     return target.upstream is not None and not target.pinned
+
+
+def job_of(target: Target) -> str:
+    """Which builds a target follows: the job, the branch and the repository; a build of others says nothing of it."""
+    if target.upstream is None or target.pinned:
+        return ""
+    return f"{target.upstream.instance.name} {target.upstream.job} {target.ref} {target.url}"
+
+
+def known_build(target: Target, record: TargetState | None) -> Build | None:
+    """The build on record, if it is one of those that the target follows now."""
+    sources = record.sources if record is not None else None
+    return sources.build if sources is not None and sources.job == job_of(target) else None
 
 
 def with_images(facts: Facts, target: Target, sha: str, build: Build | None) -> Offer | Missing | Unreachable:
@@ -66,7 +79,7 @@ def with_images(facts: Facts, target: Target, sha: str, build: Build | None) -> 
             digests[image_name(image, tag)] = digest
         else:
             missing.append(f"{image.repository}:{tag} in {image.instance.name}")
-    sources = Sources(build, digests) if target.images or follows_builds(target) else None
+    sources = Sources(build, digests, job_of(target)) if target.images or follows_builds(target) else None
     offer = Offer(sha, sources)
     if missing:
         what = "image" if len(missing) == 1 else "images"
@@ -87,14 +100,28 @@ def is_newer(build: Build, known: Build | None) -> bool:
     return known is None or (build.at, build.number) > (known.at, known.number)
 
 
-def _build(facts: Facts, target: Target, known: Build | None) -> Build | Unreachable | None:
+def _build(facts: Facts, target: Target, record: TargetState | None) -> Build | Unreachable | None:
     """The build that a target rests on: the newest success, else the one on record, which nothing takes back."""
     if target.upstream is None or target.pinned:
         return None
+    known = known_build(target, record)
     newest = facts.build(target.upstream, target.ref, target.url)
     if isinstance(newest, Unreachable):
         return newest
-    return newest if newest is not None and is_newer(newest, known) else known
+    if newest is None or not is_newer(newest, known):
+        return known
+    return newest if known is not None else _forward(facts, target, record, newest)
+
+
+def _forward(facts: Facts, target: Target, record: TargetState | None, newest: Build) -> Build:
+    """The first build that a running target sees of a job; one of an older commit does not take it back."""
+    if record is None or not record.sha or newest.sha == record.sha:
+        return newest
+    if diff.hash_of(diff.canonical(diff.effective(target)), record) != record.config_hash:
+        return newest  # another branch or repository: what ran before says nothing
+    lineage = facts.lineage(target.url, frozenset({record.sha, newest.sha}))
+    after = isinstance(lineage, Lineage) and record.sha in lineage.ancestors.get(newest.sha, ())
+    return newest if after else replace(newest, sha=record.sha)
 
 
 def _no_build(target: Target) -> str:

@@ -16,7 +16,7 @@ from bot.core.gates import ENDED_BADLY, Candidate, Occasion, gates, holding
 from bot.core.renames import adopting, gone
 from bot.core.sheet import Sheet
 from bot.core.source_changes import FRESH, moved_sources
-from bot.core.sources import Missing, Offer, offer_of, with_images
+from bot.core.sources import Missing, Offer, follows_builds, known_build, offer_of, with_images
 from bot.model.desired import Target
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate, RecordState
@@ -68,7 +68,9 @@ def _meanwhile(sheet: Sheet, target: Target, record: TargetState | None) -> Offe
     """What a target runs while its newer commit waits: a changed configuration goes out at the commit it has."""
     if record is None or not record.sha or target.pinned or record.ref != target.ref:
         return Missing("has run nothing yet that could run again", Offer(""))
-    build = record.sources.build if record.sources is not None else None
+    build = known_build(target, record)
+    if build is None and follows_builds(target):
+        return Missing("has run no build yet of what it follows now", Offer(""))
     return with_images(sheet.facts, target, record.sha, build)
 
 

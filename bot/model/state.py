@@ -32,6 +32,8 @@ class Sources:
 
     build: Build | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    job: str = ""
+    """Which job for which branch of which repository `build` is of; empty where no builds are followed."""
 
 
 @dataclass(frozen=True, slots=True)

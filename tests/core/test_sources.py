@@ -34,6 +34,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from bot.core.explain import explain
+from bot.core.sources import job_of
 from bot.model.desired import Image, Target, Upstream
 from bot.model.observed import BranchDiff, Change, Unreachable
 from bot.model.plan import CommentAction, Plan, RecordState, StartRun
@@ -90,7 +91,12 @@ def follower(**fields: Any) -> Target:
 
 
 def recorded(given: Target, build: Build | None = OLD, **fields: Any) -> State:
-    return state(record(given, A, sources=Sources(build), **fields))
+    return state(record(given, A, sources=of(given, build), **fields))
+
+
+def of(given: Target, build: Build | None, digests: dict[str, str] | None = None) -> Sources:
+    """What is recorded of a target that follows builds."""
+    return Sources(build, digests or {}, job_of(given))
 
 
 # Builds
@@ -100,7 +106,7 @@ def test_a_newer_success_starts_its_commit_and_not_the_branch() -> None:
     plan = decided(context(follower(), recorded=recorded(follower()), seen=at(C)), built(NEW))
     assert kinds(plan) == {STAGE: ["upstream_build"]}
     assert texts(plan) == [f"build 9 of {JOB} succeeded at {B[:7]}"]
-    assert (kept(plan).sha, kept(plan).sources) == (B, Sources(NEW))
+    assert (kept(plan).sha, kept(plan).sources) == (B, of(follower(), NEW))
 
 
 def test_the_same_build_starts_nothing_and_writes_nothing() -> None:
@@ -138,7 +144,7 @@ def test_without_a_success_a_new_target_waits_and_says_for_what() -> None:
 
 def test_a_server_that_cannot_be_asked_holds_its_target_only() -> None:
     broken = stage("svc/web/other", ref="main", environment="o")
-    given = state(record(follower(), A, sources=Sources(OLD)), record(broken, A))
+    given = state(record(follower(), A, sources=of(follower(), OLD)), record(broken, A))
     changed = replace(follower(), parameters={"X": "1"})
     plan = decided(context(changed, broken, recorded=given, seen=at(B)), built(Unreachable("ci: GET job: no answer")))
     assert kinds(plan) == {"svc/web/other": ["moving_commit"]}
@@ -164,10 +170,26 @@ def test_a_branch_that_is_built_from_now_on_starts_only_what_is_not_there() -> N
     plain = state(record(stage(), A))
     silent = decided(context(follower(), recorded=plain), built(OLD))
     assert kinds(silent) == {}
-    assert kept(silent).sources == Sources(OLD)
+    assert kept(silent).sources == of(follower(), OLD)
     assert kinds(decided(context(follower(), recorded=plain), built(NEW))) == {STAGE: ["upstream_build"]}
+    ahead = state(record(stage(), C))
+    taken = decided(context(follower(), recorded=ahead), built(OLD))
+    assert (kinds(taken), kept(taken).sha) == ({}, C)
+    later = decided(context(follower(parameters={"X": "1"}), recorded=taken.record), built(OLD))
+    assert (kinds(later), kept(later).sha) == ({STAGE: ["config_change"]}, C)
     back = decided(context(stage(), recorded=recorded(follower())))
     assert (kinds(back), kept(back).sources) == ({}, None)
+
+
+@pytest.mark.parametrize("change", [{"ref": "release"}, {"url": "https://git.example.com/my/other"}])
+def test_a_build_of_another_branch_or_repository_says_nothing_of_this_one(change: dict[str, Any]) -> None:
+    given = state(record(follower(), B, sources=of(follower(), NEW)))
+    other = follower(**change)
+    older = Build(3, C, NOW - 5 * HOUR)
+    plan = decided(context(other, recorded=given), built(older))
+    assert (kinds(plan)[STAGE][0], kept(plan).sha) == ("config_change", C)
+    waits = decided(context(other, recorded=given), built(None))
+    assert (kinds(waits), held_gates(waits, f"target:{STAGE}")) == ({}, {"unreachable"})
 
 
 # Adoption
@@ -176,7 +198,7 @@ def test_a_branch_that_is_built_from_now_on_starts_only_what_is_not_there() -> N
 def test_adoption_records_the_build_that_is_there() -> None:
     plan = decided(context(follower()), built(NEW))
     assert [type(action) for action in plan.actions] == [RecordState]
-    assert (kept(plan).sha, kept(plan).sources) == (B, Sources(NEW))
+    assert (kept(plan).sha, kept(plan).sources) == (B, of(follower(), NEW))
     assert decided(context(follower(), recorded=plan.record), built(NEW)).actions == ()
 
 
@@ -317,12 +339,12 @@ def test_a_registry_that_cannot_be_asked_holds() -> None:
 
 def test_a_build_and_images_are_both_waited_for() -> None:
     given = stage(upstream=BY_BUILD, images=(WEB,))
-    known = state(record(given, A, sources=Sources(OLD, {name(web(A)): ONE})))
+    known = state(record(given, A, sources=of(given, OLD, {name(web(A)): ONE})))
     waits = decided(context(given, recorded=known), built(NEW, images={web(A): ONE}))
     assert kinds(waits) == {}
     plan = decided(context(given, recorded=known), built(NEW, images={web(A): ONE, web(B): TWO}))
     assert kinds(plan) == {STAGE: ["upstream_build"]}
-    assert kept(plan).sources == Sources(NEW, {name(web(B)): TWO})
+    assert kept(plan).sources == of(given, NEW, {name(web(B)): TWO})
 
 
 def test_a_failed_run_is_tried_with_a_moved_image_at_once_and_not_without() -> None:
