@@ -19,7 +19,11 @@ from bot.core.sheet import Sheet
 from bot.model.desired import Target
 from bot.model.observed import MergeRequestStatus
 from bot.model.plan import (
+    Action,
+    CloseMergeRequest,
     Gate,
+    MergeHow,
+    MergeMergeRequest,
     RecordState,
     RegenerateMergeRequest,
     SplitMergeRequest,
@@ -56,14 +60,22 @@ def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
     by_branch = {each.name: each for each in branches}
     for open_branch in branches:
         due = content(each for each in wanted if each.file in open_branch.files)
-        decided = len(sheet.actions)
+        before = len(sheet.actions)
         _tend(sheet, open_branch, batches.get(open_branch.name), due)
-        if open_branch.record.asked == TEXTS and len(sheet.actions) == decided and open_branch.edits:
+        if open_branch.record.asked == TEXTS and not any(map(_says_itself, sheet.actions[before:])):
             update_texts(sheet, open_branch)
     for batch in batches.values():
         if batch.branch not in by_branch:
             open_batch(sheet, batch)
     return branches
+
+
+def _says_itself(action: Action) -> bool:
+    """Whether it sets the texts of a merge request, or ends it."""
+    merged = isinstance(action, MergeMergeRequest) and action.how is MergeHow.NOW
+    return merged or isinstance(
+        action, UpdateMergeRequest | RegenerateMergeRequest | SplitMergeRequest | CloseMergeRequest
+    )
 
 
 def _note_ended(sheet: Sheet) -> frozenset[str]:
