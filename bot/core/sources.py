@@ -6,7 +6,7 @@ waits until all of them exist for its commit. What is missing is a value with wo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bot.core import diff
 from bot.core.facts import Facts
@@ -37,15 +37,13 @@ def offer_of(facts: Facts, target: Target, record: TargetState | None) -> Offer 
     """The commit that a target is to run now, with what it rests on."""
     if target.delete and record is not None and record.sha:
         return Offer(record.sha, record.sources)  # what is taken away needs no build and no image
-    build = _build(facts, target, record)
-    if isinstance(build, Unreachable):
-        return build
-    if build is None and follows_builds(target):
+    if not follows_builds(target):
+        sha = facts.sha(target)
+        return sha if isinstance(sha, Unreachable) else with_images(facts, target, sha, None)
+    built = _built(facts, target, record)
+    if built is None:
         return Missing(_no_build(target), Offer("", Sources(job=job_of(target))))
-    sha = build.sha if build is not None else facts.sha(target)
-    if isinstance(sha, Unreachable):
-        return sha
-    return with_images(facts, target, sha, build)
+    return built if isinstance(built, Unreachable) else with_images(facts, target, *built)
 
 
 def follows_builds(target: Target) -> bool:
@@ -100,28 +98,36 @@ def is_newer(build: Build, known: Build | None) -> bool:
     return known is None or (build.at, build.number) > (known.at, known.number)
 
 
-def _build(facts: Facts, target: Target, record: TargetState | None) -> Build | Unreachable | None:
-    """The build that a target rests on: the newest success, else the one on record, which nothing takes back."""
-    if target.upstream is None or target.pinned:
-        return None
-    known = known_build(target, record)
-    newest = facts.build(target.upstream, target.ref, target.url)
+def _built(facts: Facts, target: Target, record: TargetState | None) -> tuple[str, Build] | Unreachable | None:
+    """The commit that builds lead to, and the build behind it: the newest, else the one on record, which stays."""
+    upstream = target.upstream
+    newest = facts.build(upstream, target.ref, target.url) if upstream is not None else None
     if isinstance(newest, Unreachable):
         return newest
-    if newest is None or not is_newer(newest, known):
-        return known
-    return newest if known is not None else _forward(facts, target, record, newest)
+    known = known_build(target, record)
+    if known is not None and (newest is None or not is_newer(newest, known)):
+        return (record.sha if record is not None and record.sha else known.sha), known
+    if newest is None:
+        return None
+    return (newest.sha, newest) if known is not None else _first(facts, target, record, newest)
 
 
-def _forward(facts: Facts, target: Target, record: TargetState | None, newest: Build) -> Build:
-    """The first build that a running target sees of a job; one of an older commit does not take it back."""
-    if record is None or not record.sha or newest.sha == record.sha:
-        return newest
-    if diff.hash_of(diff.canonical(diff.effective(target)), record) != record.config_hash:
-        return newest  # another branch or repository: what ran before says nothing
+def _first(
+    facts: Facts, target: Target, record: TargetState | None, newest: Build
+) -> tuple[str, Build] | Unreachable | None:
+    """The first build that is seen of a job: one of an older commit than what runs does not take it back."""
+    if record is None or not record.sha or newest.sha == record.sha or not _same_code(target, record):
+        return newest.sha, newest
     lineage = facts.lineage(target.url, frozenset({record.sha, newest.sha}))
-    after = isinstance(lineage, Lineage) and record.sha in lineage.ancestors.get(newest.sha, ())
-    return newest if after else replace(newest, sha=record.sha)
+    if not isinstance(lineage, Lineage):
+        return lineage or Unreachable(f"the history of {target.url} was not looked up")
+    behind = newest.sha in lineage.ancestors.get(record.sha, ())
+    return (record.sha if behind else newest.sha), newest
+
+
+def _same_code(target: Target, record: TargetState) -> bool:
+    """Whether a target still follows the branch and repository that it ran before."""
+    return record.ref == target.ref and diff.without_ref(record.config).get("url") == target.url
 
 
 def _no_build(target: Target) -> str:

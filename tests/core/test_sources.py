@@ -175,10 +175,25 @@ def test_a_branch_that_is_built_from_now_on_starts_only_what_is_not_there() -> N
     ahead = state(record(stage(), C))
     taken = decided(context(follower(), recorded=ahead), built(OLD))
     assert (kinds(taken), kept(taken).sha) == ({}, C)
-    later = decided(context(follower(parameters={"X": "1"}), recorded=taken.record), built(OLD))
-    assert (kinds(later), kept(later).sha) == ({STAGE: ["config_change"]}, C)
+    assert kept(taken).sources == of(follower(), OLD)
+    changed = follower(parameters={"X": "1"})
+    for known in (taken.record, ahead):
+        later = decided(context(changed, recorded=known), built(OLD))
+        assert (kinds(later), kept(later).sha) == ({STAGE: ["config_change"]}, C)
+    known = decided(context(follower(), recorded=taken.record), built(replace(NEW, sha=sha("d"))))
+    assert (kinds(known), kept(known).sha) == ({STAGE: ["upstream_build"]}, sha("d"))
+    rewritten = decided(context(follower(), recorded=state(record(stage(), sha("gone")))), built(OLD))
+    assert kinds(rewritten) == {STAGE: ["upstream_build"]}
     back = decided(context(stage(), recorded=recorded(follower())))
     assert (kinds(back), kept(back).sources) == ({}, None)
+
+
+def test_a_first_build_waits_for_the_history_that_says_whether_it_is_newer() -> None:
+    plain = state(record(stage(), A))
+    seen = observed(lineages={stage().url: Unreachable("git is down")})
+    plan = decided(context(follower(), recorded=plain, seen=seen), built(NEW))
+    assert (kinds(plan), [held.text for held in plan.held]) == ({}, ["git is down"])
+    assert kept(plan, plain).sources is None
 
 
 @pytest.mark.parametrize("change", [{"ref": "release"}, {"url": "https://git.example.com/my/other"}])
