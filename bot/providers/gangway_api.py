@@ -227,12 +227,7 @@ class GangwayApi:
         data = None if body is None else json.dumps(body).encode()
         headers = None if body is None else {"Content-Type": "application/json"}
         url = f"{self.server}{path}"
-        try:
-            return self._session.request(method, url, params=query, data=data, headers=headers, allow_redirects=False)
-        except requests.RequestException:
-            raise
-        except ValueError as error:  # requests reads where a redirect leads even if it is not to follow it
-            raise requests.exceptions.InvalidHeader(f"the answer leads nowhere: {error}") from error
+        return self._session.request(method, url, params=query, data=data, headers=headers, allow_redirects=False)
 
     def _no(self, answer: requests.Response) -> str:
         """A no in words, with what is wrong with the token where that is it."""
@@ -351,7 +346,10 @@ def _said(answer: requests.Response) -> str:
 
 def _place(location: str) -> str:
     """Host and path of an address; user, password and query may be secrets."""
-    to = urlsplit(location)
+    try:
+        to = urlsplit(location)
+    except ValueError:
+        return "no address"
     return f"{to.hostname or ''}{to.path}"
 
 

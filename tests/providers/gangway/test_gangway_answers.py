@@ -131,7 +131,6 @@ NOBODY_KNOWS = {
     "deep": (Answer(200, b"[" * 100_000), "200"),
     "another success": (Answer(202, CREATED), "202"),
     "no answer": ("drop after", "Remote end closed connection without response"),
-    "a redirect to nowhere": (text(302, "", Location="http://["), "POST /v1/executions: Invalid IPv6 URL"),
     "two lengths": (Answer(200, b'{"id"', {"Content-Length": "999"}), "Content-Length contained multiple"),
     "an answer in no code": (Answer(200, b'{"id"', {"Content-Encoding": "gzip"}), "incorrect header check"),
 }

@@ -293,6 +293,7 @@ def test_two_pushers_race_and_one_wins(world: World) -> None:
 
 def test_a_hook_that_says_no_is_quoted(world: World) -> None:
     hook = world.origin.bare / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho >&2\necho 'You are not allowed to push here' >&2\nexit 1\n")
     hook.chmod(0o755)
     answer = world.heads().push(world.commit(world.origin.head()))

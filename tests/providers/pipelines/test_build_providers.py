@@ -58,7 +58,8 @@ def test_each_instance_has_a_provider_of_its_own_made_once(tmp_path: Path) -> No
         (Instance("a", "github", "https://api.github.example.com", SecretRef(env="NONE")), "Unreachable"),
         (Instance("a", "jenkins", "https://jenkins.example.com"), "JenkinsPipelines"),
         (Instance("a", "sparql", "http://store.example.com/sparql"), "SparqlPipelines"),
-        (Instance("a", "circleci", "https://circleci.example.com"), "Unreachable"),
+        (Instance("a", "circleci", "https://circleci.example.com"), "CircleCiPipelines"),
+        (Instance("a", "registry", "https://registry.example.com"), "Unreachable"),
     ],
 )
 def test_an_instance_gets_the_provider_it_names(tmp_path: Path, instance: Instance, kind: str) -> None:
