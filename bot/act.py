@@ -29,6 +29,7 @@ from bot.model.plan import (
     RecordState,
     RegenerateMergeRequest,
     SplitMergeRequest,
+    StartJob,
     StartRun,
     UpdateMergeRequest,
 )
@@ -85,14 +86,14 @@ def act(
 
 
 def _outcome(acting: Acting, action: Action) -> Outcome:
-    if acting.silent >= PATIENCE and not isinstance(action, StartRun | CancelRun | RecordState | FollowRun):
+    if acting.silent >= PATIENCE and not isinstance(action, StartRun | StartJob | CancelRun | RecordState | FollowRun):
         _note_uncut(acting, action)
         return Outcome(OutcomeStatus.SKIPPED, "the forge does not answer; the next pass goes on")
     try:
         return _do(acting, action)
     except ServerUnreachable as error:
         _note_uncut(acting, action)
-        if isinstance(action, StartRun | CancelRun):
+        if isinstance(action, StartRun | StartJob | CancelRun):
             return Outcome(OutcomeStatus.SKIPPED, f"{error.message}; the next pass asks again")
         acting.silent += 1
         return Outcome(OutcomeStatus.FAILED, error.message)
@@ -102,7 +103,7 @@ def _do(acting: Acting, action: Action) -> Outcome:
     match action:
         case RecordState() | FollowRun():
             return RECORDED
-        case StartRun():
+        case StartRun() | StartJob():
             return _start(acting, action)
         case CancelRun():
             return _cancel(acting, action)
@@ -125,7 +126,7 @@ def _said(answer: object, text: str) -> Outcome:
     return Outcome(OutcomeStatus.DONE, text)
 
 
-def _start(acting: Acting, action: StartRun) -> Outcome:
+def _start(acting: Acting, action: StartRun | StartJob) -> Outcome:
     provider = acting.ports.pipelines(action.pipeline.instance)
     if isinstance(provider, Unreachable):
         return Outcome(OutcomeStatus.FAILED, provider.text, untouched=True)
@@ -143,9 +144,11 @@ def _cancel(acting: Acting, action: CancelRun) -> Outcome:
     return _run_outcome(acting, action, fact, f"run {action.run.number} stopped")
 
 
-def _run_outcome(acting: Acting, action: StartRun | CancelRun, fact: RunFact | Refused, text: str) -> Outcome:
+def _run_outcome(
+    acting: Acting, action: StartRun | StartJob | CancelRun, fact: RunFact | Refused, text: str
+) -> Outcome:
     if isinstance(fact, Refused):
-        return Outcome(OutcomeStatus.REFUSED, fact.text)
+        return Outcome(OutcomeStatus.REFUSED, fact.text, again=fact.again)
     run = replace(observed_run(action.run, fact, acting.now), started_at=fact.started_at or acting.now)
     return Outcome(OutcomeStatus.DONE, text, fact.url, run=run)
 

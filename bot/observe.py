@@ -14,11 +14,23 @@ from typing import TypeVar
 from bot.config.load import SUMMARY_VERSION, Loaded
 from bot.core.batches import PREFIX
 from bot.core.context import Context
+from bot.core.jobs import pipeline_of
 from bot.core.proposal import proposed
 from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
 from bot.model.desired import Desired
-from bot.model.observed import Issue, MergeRequest, Note, Observed, Proposal, Recorded, RunFact, Unreachable, Wants
+from bot.model.observed import (
+    Down,
+    Issue,
+    MergeRequest,
+    Note,
+    Observed,
+    Proposal,
+    Recorded,
+    RunFact,
+    Unreachable,
+    Wants,
+)
 from bot.model.runs import Run
 from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build, State, Thread
@@ -78,6 +90,9 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
     lineages = _all(looked_up, lambda url: ports.histories.lineage(url, looked_up[url]))
     titles = _all(wants.titles, lambda key: ports.histories.titles(*key))
     diffs = _all(wants.diffs, lambda iid: ports.forge.diff(merge_requests[iid]))
+    marks = _all(wants.marks, lambda job: _mark(ports, wants.marks[job]))
+    probes = {job: _probe(ports, wants.probes[job]) for job in sorted(wants.probes)}
+    documents = _all(wants.documents, ports.documents.value)
     builds = _all(wants.builds, lambda key: _build(ports, *key))
     images = _all(wants.images, lambda key: _digest(ports, *key))
     proposals = {iid: _proposal(ports, load, context, merge_requests[iid]) for iid in sorted(wants.proposals)}
@@ -91,6 +106,9 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
             **{(at.name, job, ref, url): found for (at, job, ref, url), found in builds.items()},
         },
         images={**observed.images, **{(key[0].name, *key[1:]): found for key, found in images.items()}},
+        marks={**observed.marks, **marks},
+        probes={**observed.probes, **probes},
+        documents={**observed.documents, **documents},
         blobs={**observed.blobs, **_blobs(tree, wants.blobs)},
         diffs={**observed.diffs, **diffs},
         proposals={**observed.proposals, **proposals},
@@ -147,8 +165,22 @@ def _runs(ports: Ports, desired: Desired, state: State | None) -> dict[str, RunF
     """What became of each run in flight; an intent without a handle is asked for by its key."""
     pipelines = {target.id: target.pipeline for target in desired.targets.values()}
     records = state.targets.values() if state is not None else ()
-    runs = {r.run.key: (r.id, r.run) for r in records if r.run is not None and r.run.status.in_flight}
-    return _all(runs, lambda key: _run(ports, pipelines.get(runs[key][0]), runs[key][1]))
+    runs = {r.run.key: (pipelines.get(r.id), r.run) for r in records if r.run is not None and r.run.status.in_flight}
+    runs |= _job_runs(desired, state)
+    return _all(runs, lambda key: _run(ports, *runs[key]))
+
+
+def _job_runs(desired: Desired, state: State | None) -> dict[str, tuple[Pipeline | None, Run]]:
+    """The runs in flight of trigger definitions, by key, each with its pipeline."""
+    found: dict[str, tuple[Pipeline | None, Run]] = {}
+    for record in state.triggers.values() if state is not None else ():
+        trigger = desired.triggers.get(record.name)
+        jobs = {job.name: job for job in trigger.jobs} if trigger is not None else {}
+        for job in record.round.jobs if record.round is not None else ():
+            if job.in_flight and job.run is not None:
+                given = pipeline_of(trigger, jobs[job.name]) if trigger is not None and job.name in jobs else None
+                found[job.run.key] = (given, job.run)
+    return found
 
 
 def _run(ports: Ports, pipeline: Pipeline | None, run: Run) -> RunFact | Unreachable | None:
@@ -166,6 +198,23 @@ def _unavailable(ports: Ports, desired: Desired) -> dict[str, str]:
     instances = {target.pipeline.instance.name: target.pipeline.instance for target in desired.targets.values()}
     found = {name: ports.pipelines(instance) for name, instance in instances.items()}
     return {name: provider.text for name, provider in found.items() if isinstance(provider, Unreachable)}
+
+
+def _mark(ports: Ports, pipeline: Pipeline) -> str | Unreachable:
+    provider = ports.pipelines(pipeline.instance)
+    return provider if isinstance(provider, Unreachable) else provider.mark(pipeline)
+
+
+def _probe(ports: Ports, pipeline: Pipeline) -> Down | None:
+    """Whether a server is up; one that cannot be reached at all is down for now."""
+    provider = ports.pipelines(pipeline.instance)
+    if isinstance(provider, Unreachable):
+        return Down(provider.text, final=True)
+    try:
+        answer = provider.probe(pipeline)
+    except ServerUnreachable as error:
+        return Down(error.message)
+    return None if answer is None else Down(answer.text, final=answer.again is None)
 
 
 def _build(ports: Ports, instance: Instance, job: str, ref: str, url: str) -> Build | Unreachable | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
     from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' p
     from bot.model.runs import Run
     from bot.model.servers import Instance, Pipeline
     from bot.model.state import Build, Thread
+    from bot.model.triggers import NewBuild
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
@@ -195,6 +196,19 @@ class PipelinesReader(Protocol):
     def find(self, pipeline: Pipeline | None, run: Run) -> RunFact | None:
         """Did this key start? None is a clear no; a server that cannot tell gives status `unknown`."""
 
+    def mark(self, pipeline: Pipeline) -> str:
+        """What is on the server before a start, to be saved with the intent as `run.mark`.
+
+        By it `find` tells a new execution from older ones where the server cannot be asked by run key; empty where
+        it can.
+        """
+
+    def probe(self, pipeline: Pipeline) -> Refused | None:
+        """Why the server is not up, or None where it is; `Refused.again` says whether it is worth asking again."""
+
+    def details(self, pipeline: Pipeline, run: Run) -> Mapping[str, Any]:
+        """More about a run for reports, ready for JSON; empty where there is nothing to add."""
+
 
 class PipelinesWriter(Protocol):
     """What is written to a downstream server."""
@@ -237,6 +251,13 @@ class Builds(Protocol):
         repository whose commit is wanted, where a build checked out more than one. The commit comes from the
         build's own account of what it built; a build that gives none is passed over.
         """
+
+
+class Documents(Protocol):
+    """JSON documents of servers that tell of builds, such as a release controller."""
+
+    def value(self, source: NewBuild) -> str:
+        """The value of the field in the document at the source's url, as text."""
 
 
 class Images(Protocol):
@@ -282,6 +303,7 @@ class Ports:
     pipelines: PipelinesFor
     builds: BuildsFor
     images: ImagesFor
+    documents: Documents
     refs: Refs
     histories: Histories
     state: StateStore

@@ -10,6 +10,7 @@ from bot.config.rules import Issue
 from bot.config.schema import foreign_values
 from bot.config.secret_rules import secret_issues
 from bot.config.source import Pointer
+from bot.config.trigger_rules import check_jobs, jobs_of
 from bot.config.values import cron_fault, duration, is_timezone, moment
 from bot.model.desired import is_sha
 from bot.render.tags import tag_fault
@@ -143,13 +144,11 @@ def _timezone(holder: dict[str, Any], at: Pointer) -> Iterator[Issue]:
 
 def _trigger(doc: dict[str, Any]) -> Iterator[Issue]:
     schedule = mapping_of(mapping_of(doc.get("on")).get("schedule"))
-    yield from _cron(schedule, ("on", "schedule"), "cron")
+    yield from _cron(schedule, ("on", "schedule"), "cron", (5, 6))
     yield from _timezone(schedule, ("on", "schedule"))
     yield from _durations(doc, (), "timeout")
     for key, part in (("healthCheck", "interval"), ("retry", "interval"), ("batch", "pause")):
         yield from _durations(mapping_of(doc.get(key)), (key,), part)
-    groups: list[tuple[Pointer, Any]] = [(("jobs",), doc.get("jobs"))]
-    groups += [(("stages", index, "jobs"), stage.get("jobs")) for index, stage in maps(doc.get("stages"))]
-    for at, jobs in groups:
-        for index, job in maps(jobs):
-            yield from _cron(job, (*at, index), "schedule", (5, 6))
+    for at, job in jobs_of(doc):
+        yield from _cron(job, at, "schedule", (5, 6))
+    yield from check_jobs(doc)

@@ -17,7 +17,7 @@ from bot.config import source, yaml
 from bot.config.cross_rules import check
 from bot.config.judge import Judge
 from bot.config.parse import Parser
-from bot.config.reach import held_targets, nameless
+from bot.config.reach import held_targets, held_triggers, nameless
 from bot.config.repository import Repository
 from bot.config.rules import Issue
 from bot.config.schema import Schemas
@@ -27,10 +27,11 @@ from bot.config.tree import blob_id, is_yaml
 from bot.errors import InvalidConfiguration
 from bot.model.desired import App, Desired, Freeze, Target
 from bot.model.findings import Finding, Severity
+from bot.model.triggers import Trigger
 from bot.ports import Cache, ConfigTree, SourceFile
 from bot.settings import Settings
 
-SUMMARY_VERSION = 3
+SUMMARY_VERSION = 4
 """Raised whenever a rule or the shape of a summary changes, so that no older summary is taken from the cache."""
 
 _KEPT = msgspec.msgpack.Decoder(dict[str, Kept])
@@ -101,10 +102,12 @@ def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]
             invalid.setdefault(finding.file, text)
     invalid |= nameless(repository, invalid)
     held = held_targets(repository, invalid)
+    stopped = held_triggers(repository, invalid)
     parser = Parser(repository)
     targets: dict[str, Target] = {}
     apps: dict[str, App] = {}
     freezes: list[Freeze] = []
+    triggers: dict[str, Trigger] = {}
     for path, summary in repository.summaries.items():
         if path in invalid:
             continue
@@ -116,7 +119,10 @@ def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]
             apps[summary.name] = parser.app(path)
         elif summary.kind == "freeze":
             freezes.append(parser.freeze(path))
-    return Desired(sha, targets, apps, tuple(freezes), invalid, held)
+        elif summary.kind == "trigger" and summary.references and path not in stopped:
+            trigger = parser.trigger(path)
+            triggers[trigger.name] = trigger
+    return Desired(sha, targets, apps, tuple(freezes), invalid, held, triggers, stopped)
 
 
 def _judge(tree: ConfigTree, missing: Sequence[SourceFile], kept: Mapping[str, Kept], judge: Judge) -> dict[str, Kept]:

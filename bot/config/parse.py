@@ -10,9 +10,11 @@ from bot.config.repository import Repository, first_of, pipeline_of
 from bot.config.rows import NAMED
 from bot.config.source import Pointer
 from bot.config.summary import Row, Summary
+from bot.config.trigger_definitions import trigger_of
 from bot.config.values import duration, window
 from bot.model.desired import App, Component, Freeze, Image, Namespace, Promotion, Target, Upstream, Window
 from bot.model.servers import Instance, OnNewer, Pipeline, SecretRef
+from bot.model.triggers import Trigger
 
 _HOUR = timedelta(hours=1)
 _NOT_PROMOTED = Promotion()
@@ -101,6 +103,11 @@ class Parser:
             frozenset(scope.get("targets", ())),
             path,
         )
+
+    def trigger(self, path: str) -> Trigger:
+        """Return the trigger definition in the file at `path`."""
+        doc = self._document(path)
+        return trigger_of(doc, self._instance(doc["instance"]["$ref"]), path)
 
     def targets(self, path: str, rows: Mapping[str, Row]) -> dict[str, Target]:
         """Return the targets of the SaaS file at `path` whose rows are given by id."""

@@ -38,6 +38,13 @@ def held_targets(repository: Repository, invalid: Mapping[str, str]) -> dict[str
     return _with_subscribers(repository, held)
 
 
+def held_triggers(repository: Repository, invalid: Mapping[str, str]) -> dict[str, str]:
+    """Return each trigger definition that an error holds, by its path, with the reason."""
+    errors = _Errors(repository, invalid)
+    paths = [path for path, summary in repository.summaries.items() if summary.kind == "trigger"] if invalid else []
+    return {path: text for path in paths if (text := errors.of(path))}
+
+
 class _Errors:
     """The error that a file has or refers to, looked up once a file."""
 

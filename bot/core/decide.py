@@ -17,6 +17,7 @@ from bot.core.orders import answer_orders
 from bot.core.reports import write_reports
 from bot.core.sections import told
 from bot.core.sheet import Sheet
+from bot.core.trigger_rounds import tend_triggers
 from bot.core.triggers import start_runs
 from bot.model.observed import Wants
 from bot.model.plan import ACTION_KINDS, Action, Plan
@@ -28,6 +29,7 @@ ORDER = {
             "record_state",
             "follow_run",
             "start_run",
+            "start_job",
             "cancel_run",
             "close_merge_request",
             "merge_merge_request",
@@ -65,6 +67,7 @@ def deliberate(context: Context) -> tuple[Plan, Wants]:
 def _decided(context: Context) -> Sheet:
     sheet = opened_sheet(context)
     start_runs(sheet)
+    tend_triggers(sheet)
     branches = tend_merge_requests(sheet)
     write_reports(sheet, branches)
     write_dashboard(sheet, branches)

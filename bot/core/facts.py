@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bot.model.desired import Image, Target, Upstream
-from bot.model.observed import BranchDiff, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
-from bot.model.servers import Instance
+from bot.model.observed import BranchDiff, Down, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
+from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build
+from bot.model.triggers import NewBuild
 
 
 @dataclass(slots=True)
@@ -28,6 +29,9 @@ class Facts:
     heads: bool = False
     jobs: set[tuple[Instance, str, str, str]] = field(default_factory=set)
     tags: set[tuple[Instance, str, str]] = field(default_factory=set)
+    probes: dict[str, Pipeline] = field(default_factory=dict)
+    marks: dict[str, Pipeline] = field(default_factory=dict)
+    documents: set[NewBuild] = field(default_factory=set)
 
     def wanted(self) -> Wants:
         """Everything that was asked and not known."""
@@ -41,6 +45,9 @@ class Facts:
             branches=self.heads,
             builds=frozenset(self.jobs),
             images=frozenset(self.tags),
+            probes=self.probes,
+            marks=self.marks,
+            documents=frozenset(self.documents),
         )
 
     def sha(self, target: Target) -> str | Unreachable:
@@ -69,6 +76,24 @@ class Facts:
         if key not in self.observed.images:
             self.tags.add((image.instance, image.repository, tag))
         return self.observed.images.get(key, Unreachable(f"{image.repository}:{tag} was not looked up"))
+
+    def probe(self, job: str, pipeline: Pipeline) -> Down | None:
+        """Whether the server of a job (`TRIGGER/JOB`) is up; down until it was asked."""
+        if job not in self.observed.probes:
+            self.probes[job] = pipeline
+        return self.observed.probes.get(job, Down("it was not asked"))
+
+    def mark(self, job: str, pipeline: Pipeline) -> str | Unreachable:
+        """What is on the server of a job before its start; `Unreachable` until it is looked up."""
+        if job not in self.observed.marks:
+            self.marks[job] = pipeline
+        return self.observed.marks.get(job, Unreachable(f"the server of {job} was not asked"))
+
+    def new_build(self, source: NewBuild) -> str | Unreachable:
+        """The name of the newest build; `Unreachable` until it is looked up."""
+        if source not in self.observed.documents:
+            self.documents.add(source)
+        return self.observed.documents.get(source, Unreachable(f"{source.url} was not asked"))
 
     def run(self, key: str) -> RunFact | Unreachable | None:
         """What the downstream server says of a run; None means it never started, and only a server may say that."""

@@ -6,6 +6,7 @@ from bot.core.context import Context
 from bot.core.excerpts import sightings
 from bot.core.facts import Facts
 from bot.core.follow import follow_runs
+from bot.core.jobs import follow_jobs
 from bot.core.orders import take_orders
 from bot.core.renames import carry_renames
 from bot.core.sheet import Sheet
@@ -19,6 +20,7 @@ def opened_sheet(context: Context) -> Sheet:
     sheet = Sheet(context, Facts(context.observed), state, starts=context.started)
     carry_renames(sheet)
     follow_runs(sheet)
+    follow_jobs(sheet)
     take_orders(sheet)
     return sheet
 
@@ -26,5 +28,6 @@ def opened_sheet(context: Context) -> Sheet:
 def _afresh(context: Context) -> State:
     """A first statefile; one whose reports are still there was lost, and this one takes its place."""
     observed = context.observed
-    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, context.report_key)
+    key, base = context.report_key, context.settings.branch
+    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, key, base)
     return accepted(State(lineage=observed.nonce), (each for _, each in seen))

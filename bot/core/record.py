@@ -13,6 +13,7 @@ from typing import assert_never
 
 from bot.core.branches import TEXTS, with_record, without_record
 from bot.core.follow import observed_run, settled
+from bot.core.jobs import refused, seen_run, started_job, tried, with_job
 from bot.core.own_notes import number_of
 from bot.model.desired import Desired
 from bot.model.observed import MergeRequestStatus, RunFact
@@ -32,9 +33,11 @@ from bot.model.plan import (
     RecordState,
     RegenerateMergeRequest,
     SplitMergeRequest,
+    StartJob,
     StartRun,
     UpdateMergeRequest,
 )
+from bot.model.rounds import RoundJob
 from bot.model.runs import RunStatus
 from bot.model.state import Answer, MergeRequestState, State, Thread
 
@@ -52,6 +55,8 @@ def settle(
 
 def _settle(state: State, desired: Desired, action: Action, outcome: Outcome, now: datetime) -> State:
     match action:
+        case StartJob() | CancelRun(target=""):
+            return _job(state, action, outcome, now)
         case StartRun() | CancelRun():
             return _run(state, desired, action, outcome, now)
         case OpenMergeRequest():
@@ -88,6 +93,29 @@ def _run(state: State, desired: Desired, action: StartRun | CancelRun, outcome: 
         return state
     state, record = settled(state, record, seen, desired.targets.get(target))
     return replace(state, targets={**state.targets, target: record})
+
+
+def _job(state: State, action: StartJob | CancelRun, outcome: Outcome, now: datetime) -> State:
+    """A job of a trigger definition: the server's run of it, another try in time, or a refusal."""
+    trigger, _, name = action.subject.removeprefix("job:").partition("/")
+    record = state.triggers.get(trigger)
+    job = started_job(record, name, action.run.key)
+    if record is None or job is None:
+        return state
+    if outcome.run is not None:
+        record = seen_run(record, name, outcome.run)
+    elif isinstance(action, StartJob):
+        record = with_job(record, _not_taken(job, action, outcome, now))
+    return replace(state, triggers={**state.triggers, trigger: record})
+
+
+def _not_taken(job: RoundJob, action: StartJob, outcome: Outcome, now: datetime) -> RoundJob:
+    """A start that led to no run; where nobody can tell, the intent stays, and the next pass asks by its key."""
+    if outcome.status is OutcomeStatus.REFUSED and outcome.again is None:
+        return refused(job, outcome.text)
+    if outcome.status is OutcomeStatus.REFUSED or outcome.untouched:
+        return tried(job, action.retry, outcome.text, now, outcome.again)
+    return job
 
 
 def _opened(state: State, action: OpenMergeRequest, outcome: Outcome, now: datetime) -> State:

@@ -17,13 +17,13 @@ from bot import settings
 from bot.core import context
 from bot.core.context import Context
 from bot.errors import WrongUsage
-from bot.model import desired, observed, runs, servers, state
+from bot.model import desired, observed, rounds, runs, servers, state, triggers
 
 SCHEMA = "saasbot.context/1"
 
 CLASSES: Mapping[str, type] = {
     name: found
-    for module in (servers, desired, runs, observed, state, settings, context)
+    for module in (servers, triggers, desired, runs, rounds, observed, state, settings, context)
     for name, found in vars(module).items()
     if isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum))
 }

@@ -11,9 +11,11 @@ from cronsim import CronSim
 
 from bot.model.desired import Between, Freeze, Interval, Recurring, Target, Window
 from bot.model.state import CommandFreeze
+from bot.model.triggers import Schedule
 
 BACKOFF_LIMIT = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -71,6 +73,17 @@ def command_freezes_target(freeze: CommandFreeze, target: Target) -> bool:
         "app": target.app.name,
         "target": target.id,
     }.get(kind)
+
+
+def slot(schedule: Schedule, after: datetime, now: datetime) -> datetime | None:
+    """The last moment of a schedule after one and up to another; the ones before it that were missed count as one."""
+    last = _fire(schedule.cron, schedule.timezone, now + SECOND, reverse=True)
+    return last if last is not None and after < last <= now else None
+
+
+def next_slot(schedule: Schedule, now: datetime) -> datetime | None:
+    """The next moment of a schedule; None where there is none any more."""
+    return _fire(schedule.cron, schedule.timezone, now, reverse=False)
 
 
 def backoff(attempt: int) -> timedelta:

@@ -14,6 +14,7 @@ from bot.core.context import Context
 from bot.core.facts import Facts
 from bot.model.desired import Target
 from bot.model.plan import Action, Gate, Held
+from bot.model.rounds import TriggerState
 from bot.model.state import Answer, Publication, Question, State, TargetState
 
 
@@ -84,6 +85,21 @@ class Sheet:
     def drop_target(self, target: str) -> None:
         """Forget a target."""
         self._targets().pop(target, None)
+
+    def put_trigger(self, record: TriggerState) -> None:
+        """Write a trigger definition's record down."""
+        if self.state.triggers.get(record.name) != record:
+            self.state = replace(self.state, triggers={**self.state.triggers, record.name: record})
+
+    def drop_trigger(self, name: str) -> None:
+        """Forget a trigger definition."""
+        triggers = {key: record for key, record in self.state.triggers.items() if key != name}
+        self.state = replace(self.state, triggers=triggers)
+
+    def forget_request(self, trigger: str) -> None:
+        """A start that was asked for is being carried out."""
+        requests = {name: each for name, each in self.state.trigger_requests.items() if name != trigger}
+        self.state = replace(self.state, trigger_requests=requests)
 
     def _targets(self) -> dict[str, TargetState]:
         """The records, copied once so that the context stays as it is."""

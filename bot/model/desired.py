@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.model.servers import Instance, Pipeline
+from bot.model.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +176,6 @@ class Desired:
     freezes: tuple[Freeze, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
     invalid_targets: Mapping[str, str] = field(default_factory=dict)
+    triggers: Mapping[str, Trigger] = field(default_factory=dict)
+    invalid_triggers: Mapping[str, str] = field(default_factory=dict)
+    """By file: why its trigger definition cannot be read; what is on record of it stays."""

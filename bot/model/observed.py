@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from bot.model.desired import Freeze, Target
 from bot.model.runs import RunStatus
-from bot.model.servers import Instance
+from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build, State, Thread
+from bot.model.triggers import NewBuild
 
 
 class Role(StrEnum):
@@ -50,6 +51,14 @@ class Unreachable:
     """A fact that could not be had; `text` names server, request and cause in one line."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A server that is not up; `final` where asking again is of no use, as with a token that it does not take."""
+
+    text: str
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +203,19 @@ class Wants:
     """Build jobs whose newest success is needed: (instance, job, ref, code repository url)."""
     images: frozenset[tuple[Instance, str, str]] = frozenset()
     """Images whose digest is needed: (instance, repository, tag)."""
+    probes: Mapping[str, Pipeline] = field(default_factory=dict)
+    """By `TRIGGER/JOB`: the pipelines whose server must be asked whether it is up."""
+    marks: Mapping[str, Pipeline] = field(default_factory=dict)
+    """By `TRIGGER/JOB`: the pipelines of which must be known what is on their server before a start."""
+    documents: frozenset[NewBuild] = frozenset()
+    """Where the name of the newest build is read."""
     branches: bool = False
     """Whether the heads of the bot's branches are needed."""
 
     def __bool__(self) -> bool:
         """Whether anything is wanted."""
         sets = (self.histories, self.titles, self.blobs, self.diffs, self.proposals, self.roles)
-        return self.branches or any(sets) or bool(self.builds) or bool(self.images)
+        return self.branches or any(sets) or any((self.builds, self.images, self.probes, self.marks, self.documents))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +236,12 @@ class Observed:
     """Keyed (instance name, job, ref, code repository url): the newest success, None where there was none."""
     images: Mapping[tuple[str, str, str], str | Unreachable] = field(default_factory=dict)
     """Keyed (instance name, repository, tag): the digest, empty where there is no such image."""
+    probes: Mapping[str, Down | None] = field(default_factory=dict)
+    """By `TRIGGER/JOB`: None where the server is up."""
+    marks: Mapping[str, str | Unreachable] = field(default_factory=dict)
+    """By `TRIGGER/JOB`: what was on the server before a start, in the provider's words."""
+    documents: Mapping[NewBuild, str | Unreachable] = field(default_factory=dict)
+    """The names of the newest builds."""
     merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)
     commands: tuple[Note, ...] = ()
     lineages: Mapping[str, Lineage | Unreachable] = field(default_factory=dict)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.model.observed import MergeRequest
 from bot.model.runs import Reason, Run
 from bot.model.servers import Pipeline
 from bot.model.state import Answer, Edit, State, TargetState, Thread
+from bot.model.triggers import Retry
 
 
 class Gate(StrEnum):
@@ -77,6 +78,20 @@ class StartRun:
     pipeline: Pipeline
     environment: Mapping[str, str]
     reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Start a job of a trigger definition; `retry` says what becomes of a start that its server does not take."""
+
+    subject: str
+    trigger: str
+    job: str
+    run: Run
+    pipeline: Pipeline
+    environment: Mapping[str, str]
+    reasons: tuple[Reason, ...]
+    retry: Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +267,7 @@ class AnswerCommand:
 Action = (
     RecordState
     | StartRun
+    | StartJob
     | FollowRun
     | CancelRun
     | OpenMergeRequest
@@ -268,6 +284,7 @@ Action = (
 ACTION_KINDS: Mapping[type, str] = {
     RecordState: "record_state",
     StartRun: "start_run",
+    StartJob: "start_job",
     FollowRun: "follow_run",
     CancelRun: "cancel_run",
     OpenMergeRequest: "open_merge_request",
@@ -300,6 +317,8 @@ class Outcome:
     text: str = ""
     url: str = ""
     run: Run | None = None
+    again: timedelta | None = None
+    """Where it was refused: the same may be asked again, not sooner than this; None that it is of no use."""
     merge_request: MergeRequest | None = None
     untouched: bool = False
     """Whether it is certain that nothing was asked of the world: what was intended may be begun anew."""

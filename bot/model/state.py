@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from bot.model.rounds import TriggerRequest, TriggerState
 from bot.model.runs import Run
 
 VERSION = 2
@@ -257,7 +258,8 @@ class State:
     time: datetime | None = None
     targets: Mapping[str, TargetState] = field(default_factory=dict)
     channels: Mapping[str, tuple[Publication, ...]] = field(default_factory=dict)
-    triggers: Mapping[str, str] = field(default_factory=dict)
+    triggers: Mapping[str, TriggerState] = field(default_factory=dict)
+    trigger_requests: Mapping[str, TriggerRequest] = field(default_factory=dict)
     merge_requests: Mapping[str, MergeRequestState] = field(default_factory=dict)
     vetoes: tuple[Veto, ...] = ()
     cursors: Mapping[str, int] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from bot.ports import Builds, Cache, Forge, Images, Pipelines, Ports, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
+from bot.providers.documents import HttpDocuments
 from bot.providers.forge import github_event, gitlab_event
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.forge_access import require_origin
@@ -51,6 +52,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
         pipelines=_Once(servers.pipelines),
         builds=_Once(servers.builds),
         images=_Once(servers.images),
+        documents=sealed(HttpDocuments(environ, config)),
         refs=sealed(GitRefs(config)),
         histories=sealed(CachedHistories(GitHistories(cache.folder, config), cache)),
         state=sealed_state(state_store(config, settings, origin, environ)),

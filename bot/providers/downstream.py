@@ -15,6 +15,16 @@ from bot.providers.http import Budget
 SKEW = timedelta(minutes=5)
 """How far a server's clock may be from ours."""
 
+CARRIED_OUT = timedelta(minutes=4)
+"""How long after its intent was saved a run that its server does not know may still come about by the same intent.
+
+The longest way of a start: `bot.act` begins it within 30 s (`FRESH`), its last try is begun 60 s after that at most
+(`promptly`: with all requests, repeats, `Retry-After` and waits for the rate budget before it), a connection stands in
+10 s (`CONNECT`; twice that for a server with two addresses), and a server, or what stands before it, gives a request
+up after 60 to 90 s. That is 30 + 60 + 20 + 90 = 200 s; 40 s are left for the clocks of two machines. A provider that
+answers `find` with None waits so long before it does.
+"""
+
 NAMED = 5
 """How many names a sentence lists."""
 

@@ -32,7 +32,10 @@ from bot.providers.http_limits import (
     Budget,
     RateLimited,
     Sleep,
+    TooLate,
     polite_retry,
+    promptly,
+    time_left,
     too_long,
     wait_asked,
 )
@@ -47,8 +50,10 @@ __all__ = (
     "Budget",
     "PoliteAdapter",
     "RateLimited",
+    "TooLate",
     "cause",
     "polite_retry",
+    "promptly",
     "session",
     "too_long",
     "wait_asked",
@@ -113,6 +118,8 @@ class PoliteAdapter(HTTPAdapter):
             remember(str(request.headers.get(name, "")).rpartition(" ")[2], passing=True)
         if self._budget:
             self._budget.take()
+        if time_left() < 0:
+            raise TooLate(request=request)
         name = self._name(request, stream)
         kept = self._kept(name)
         if kept:

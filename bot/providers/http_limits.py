@@ -5,11 +5,14 @@ Sources: RFC 9110 (Retry-After), GitHub's "Rate limits for the REST API", GitLab
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import mktime_tz, parsedate_tz
 from types import TracebackType
@@ -29,6 +32,9 @@ LONGEST_WAIT = 60.0
 LONGEST_SAID = 24 * 3600.0
 """Seconds that a server is believed; a longer wait is asked about again after a day."""
 
+PROMPT = LONGEST_WAIT
+"""Seconds within which the last try of a request in a block of `promptly` is begun, all waits before it included."""
+
 ATTEMPTS = 4
 """How often one request is sent at most."""
 
@@ -38,6 +44,29 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 Seconds = Callable[[], float]
 Sleep = Callable[[float], None]
+
+_until: ContextVar[float | None] = ContextVar("until", default=None)
+
+
+@contextmanager
+def promptly(seconds: float = PROMPT) -> Iterator[None]:
+    """Within the block, or the function that it decorates, no request begins later than so many seconds after it did.
+
+    What would have to wait longer (for the rate budget, for what an answer asks for, for a repeat) is not waited for;
+    what comes too late all the same is not sent, and raises `TooLate`. The clock is the one that `bot.act` looks at: it
+    goes on while the machine is suspended.
+    """
+    token = _until.set(time.time() + min(seconds, time_left()))
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def time_left() -> float:
+    """Seconds in which a request may still begin; infinite outside of `promptly`."""
+    until = _until.get()
+    return math.inf if until is None else until - time.time()
 
 
 class RateLimited(requests.RequestException):
@@ -49,6 +78,14 @@ class RateLimited(requests.RequestException):
         super().__init__(
             f"too many requests, it takes the next one at {self.until:%Y-%m-%dT%H:%M:%SZ}", request=request
         )
+
+
+class TooLate(requests.RequestException):
+    """What came before the request took too long (see `promptly`); it was not sent."""
+
+    def __init__(self, *, request: requests.PreparedRequest | None = None) -> None:
+        """Say so."""
+        super().__init__("not sent: what came before it took too long", request=request)
 
 
 class Budget:
@@ -68,12 +105,12 @@ class Budget:
         self._lock = threading.Lock()
 
     def take(self) -> None:
-        """Wait until a request may be sent; raises `RateLimited` where that is longer than `LONGEST_WAIT`."""
+        """Wait until a request may be sent; raises `RateLimited` for more than `LONGEST_WAIT` or the time left."""
         with self._lock:
             now = self._clock()
             full = len(self._taken) == self.count
             at = max(now, self._taken[0] + self.period) if full else now
-            if at - now > LONGEST_WAIT:
+            if at - now > min(LONGEST_WAIT, max(0.0, time_left())):
                 raise RateLimited(time.time() + at - now)
             self._taken.append(at)  # the place is kept before the wait, so that others queue behind it
         if at > now:
@@ -165,6 +202,8 @@ class PoliteRetry(Retry):
             raise error  # a connection may have gone dead, but a server that is silent twice stays so for this pass
         following = super().increment(method, url, response, error, _pool, _stacktrace)
         following.asked = asked or 0.0
+        if (following.asked or following.get_backoff_time()) > time_left():
+            raise urllib3.exceptions.MaxRetryError(_pool, url or "", error or urllib3.exceptions.ResponseError("late"))
         trace.repeated(response.status if response is not None else 0, error)
         return following
 

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, cast
 from urllib.parse import quote, quote_plus, unquote
 
 if TYPE_CHECKING:  # what reads files and runs git waits for no model
@@ -39,16 +39,83 @@ _ESCAPED = re.compile(r"%[0-9A-F]{2}")
 _MARKDOWN = re.compile(r"([\\`*_\[\]~|$])")
 
 
-class _Forms(NamedTuple):
-    """What a text is searched for: `plain` as it is, `inner` as part of something in Base64."""
+class _Form(NamedTuple):
+    """One thing that texts are searched for: as it is, or (`inner`) as a part of a word in Base64."""
 
-    plain: tuple[str, ...] = ()
-    inner: tuple[str, ...] = ()
+    text: str
+    inner: bool = False
 
 
-_lasting: dict[str, _Forms] = {}
-_passing: dict[str, _Forms] = {}
-_all = _Forms()
+class _Index:
+    """Which forms a text may hold, found by looking at every text once, however many secrets are known.
+
+    A text is cut into blocks of equal size. Whatever form of at least `2 * size - 1` bytes stands in it covers one of
+    these blocks whole, and that is one of `size` parts of the form: those are kept here. So nothing is missed, and
+    hardly anything is searched for that is not there. Blocks are read as numbers, by code that is not Python's own.
+    """
+
+    def __init__(self, size: int, code: Literal["Q", "I"]) -> None:
+        self.size, self._code = size, code
+        self._forms: dict[int, tuple[_Form, ...]] = {}
+
+    def add(self, form: _Form) -> None:
+        """Look for one form more; one that is added twice has to be dropped twice. Readers may be at work meanwhile."""
+        for part in self._parts(form):
+            self._forms[part] = (*self._forms.get(part, ()), form)
+
+    def drop(self, form: _Form) -> None:
+        """Look for it no more."""
+        for part in self._parts(form):
+            left = list(self._forms.get(part, ()))
+            left.remove(form)
+            if left:
+                self._forms[part] = tuple(left)
+            else:
+                del self._forms[part]
+
+    def among(self, data: bytes) -> set[_Form]:
+        """The forms that a text in UTF-8 may hold."""
+        if not self._forms:
+            return set()
+        seen = set(filter(self._forms.__contains__, self._numbers(data)))
+        return {form for part in seen for form in self._forms.get(part, ())}
+
+    def _parts(self, form: _Form) -> set[int]:
+        """The parts of its end, which differs even among tokens that begin alike."""
+        end = _encoded(form.text)[1 - 2 * self.size :]
+        return {self._numbers(end[at : at + self.size])[0] for at in range(self.size)}
+
+    def _numbers(self, data: bytes) -> memoryview[int]:
+        whole = len(data) - len(data) % self.size
+        return memoryview(data)[:whole].cast(self._code)
+
+
+class _Few:
+    """Forms that are too short for an index: few passwords are."""
+
+    def __init__(self) -> None:
+        self._forms: tuple[_Form, ...] = ()
+
+    def add(self, form: _Form) -> None:
+        """As an index does."""
+        self._forms = (*self._forms, form)
+
+    def drop(self, form: _Form) -> None:
+        """As an index does."""
+        left = list(self._forms)
+        left.remove(form)
+        self._forms = tuple(left)
+
+    def among(self, data: bytes) -> set[_Form]:
+        """All of them."""
+        del data
+        return set(self._forms)
+
+
+_lasting: dict[str, tuple[_Form, ...]] = {}
+_passing: dict[str, tuple[_Form, ...]] = {}
+_long, _middling = _Index(8, "Q"), _Index(4, "I")
+_short = _Few()
 _lock = threading.Lock()
 
 
@@ -80,15 +147,18 @@ def _value(ref: SecretRef, base: Path, environ: Mapping[str, str]) -> str:
 
 def remember(value: str, *, passing: bool = False) -> None:
     """Add a value to those that `redact` takes out, in every form of `_forms`; `passing` for what ends by itself."""
-    global _all  # noqa: PLW0603 - one register a process, replaced whole so that readers need no lock
     if len(value) < SHORTEST or value in _lasting or value in _passing:
         return
+    forms = _forms(value)
     with _lock:
-        (_passing if passing else _lasting)[value] = _forms(value)
+        if value in _lasting or value in _passing:
+            return
+        (_passing if passing else _lasting)[value] = forms
+        for form in forms:
+            _where(form).add(form)
         while len(_passing) > MOST_PASSING:
-            del _passing[next(iter(_passing))]
-        known = [*_lasting.values(), *_passing.values()]
-        _all = _Forms(_longest(form for each in known for form in each.plain), _longest(i for e in known for i in e[1]))
+            for form in _passing.pop(next(iter(_passing))):
+                _where(form).drop(form)
 
 
 def remember_surroundings(environ: Mapping[str, str], origin: str = "") -> None:
@@ -99,12 +169,17 @@ def remember_surroundings(environ: Mapping[str, str], origin: str = "") -> None:
     remember(unquote(password or (user if len(user) >= _LINE else "")))  # GitHub takes a token alone for a user
 
 
-def _longest(forms: Iterable[str]) -> tuple[str, ...]:
-    """Without repetition, the longest first: a secret may contain another."""
-    return tuple(sorted(set(forms), key=len, reverse=True))
+def _where(form: _Form) -> _Index | _Few:
+    """Where a form is kept, by its length."""
+    size = len(_encoded(form.text))
+    return next((index for index in (_long, _middling) if size >= 2 * index.size - 1), _short)
 
 
-def _forms(value: str) -> _Forms:
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # a byte that is not UTF-8 is a surrogate in a variable's value
+
+
+def _forms(value: str) -> tuple[_Form, ...]:
     """How a value is written: as it is, in URLs, in JSON, in Markdown, on one line, each long line of it, in Base64."""
     plain = {value, " ".join(value.split())}
     if "\n" in value:
@@ -116,7 +191,7 @@ def _forms(value: str) -> _Forms:
         plain.add(_MARKDOWN.sub(r"\\\1", form))
     raw = value.encode("utf-8", "surrogateescape")
     inner = {_inner(raw, shift, also) for shift in range(3) for also in (b"+/", b"-_")}
-    return _Forms(tuple(plain), tuple(each for each in inner if len(each) >= _LEAST_INNER))
+    return (*map(_Form, filter(None, plain)), *(_Form(each, inner=True) for each in inner if len(each) >= _LEAST_INNER))
 
 
 def _inner(raw: bytes, shift: int, also: bytes) -> str:
@@ -126,15 +201,21 @@ def _inner(raw: bytes, shift: int, also: bytes) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with every secret that this process has read replaced by a mark, in whichever form it stands there."""
-    plain, inner = _all
-    for value in plain:
-        if value in text:
-            text = text.replace(value, MASK)
-    for value in inner:
-        if value in text:
-            text = _blotted(text, value)
+    """The text with every secret that this process has read replaced by a mark, in whichever form it stands there.
+
+    A text without any is handed back itself.
+    """
+    for form in _held(text):
+        if form.text in text:
+            text = _blotted(text, form.text) if form.inner else text.replace(form.text, MASK)
     return text
+
+
+def _held(text: str) -> list[_Form]:
+    """The forms that may be in a text: those in Base64 last, the longest first, for a secret may contain another."""
+    data = _encoded(text)
+    found = _long.among(data) | _middling.among(data) | _short.among(data)
+    return sorted(found, key=lambda form: (form.inner, -len(form.text), form.text))
 
 
 def _blotted(text: str, inner: str) -> str:
@@ -147,7 +228,9 @@ def _blotted(text: str, inner: str) -> str:
 
 def redact_bytes(data: bytes) -> bytes:
     """As `redact`, for a document in UTF-8; what is not UTF-8 in it stays as it is."""
-    return redact(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape") if _all.plain else data
+    text = data.decode("utf-8", "surrogateescape")
+    cleared = redact(text)
+    return data if cleared is text else cleared.encode("utf-8", "surrogateescape")
 
 
 class _Guarded:

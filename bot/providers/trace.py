@@ -26,10 +26,15 @@ REMOTE = frozenset({"clone", "fetch", "ls-remote", "pull", "push"})
 """Git commands that talk to a server (or to another repository in the same way)."""
 
 _LOOKED_AT = 2 * LONGEST_BODY  # characters of a body in which things shaped like a secret are looked for
-_CREDENTIAL = re.compile(r"auth|token|cookie|secret|crumb|passw|credential|signature|api-?key", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"auth|token|cookie|secret|crumb|passw|credential|signature|session|(?:api|access|private|subscription)[-_]?key"
+    r"|[-_]api$",  # such as X-JFrog-Art-Api
+    re.IGNORECASE,
+)
+_SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "ntlm", "token", "sharedkey", "aws4-hmac-sha256"})
 _FIELD = re.compile(
-    r"((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:token|passw(?:or)?d|secret|signature|credential|api[_-]?key)|sig)\"?\s{0,3}[=:]\s{0,3}\"?)"
-    r"[^&\"\s,;{}]+",
+    r"((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:token|passw(?:or)?d|secret|signature|credential|api[_-]?key)|sig)\"?\s{0,3}[=:]\s{0,3})"
+    r"(?:(\")(?:[^\"\\]|\\.)+|[^&\"\s,;{}]+)",  # within quotes all of it, blanks too
     re.IGNORECASE,
 )
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -208,7 +213,7 @@ def _header(name: str, value: Any) -> str:
     if not _CREDENTIAL.search(name):
         return _clean(text)
     scheme, space, _ = text.partition(" ")
-    return f"{scheme} {MASK}" if space and scheme.isalpha() else MASK
+    return f"{scheme} {MASK}" if space and scheme.lower() in _SCHEMES else MASK
 
 
 def _body(body: Body) -> str:
@@ -237,7 +242,7 @@ def _shapeless(text: str) -> str:
     """Without what looks like a secret by its shape or by the name before it, though none like it was read."""
     from bot.render import neutral  # noqa: PLC0415 - its patterns are compiled for those who trace
 
-    return _FIELD.sub(rf"\1{MASK}", neutral.redact(text))
+    return _FIELD.sub(lambda found: f"{found[1]}{found[2] or ''}{MASK}", neutral.redact(text))
 
 
 def _line(text: str) -> str:

@@ -12,7 +12,10 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 def image_tag(template: str, sha: str, ref: str) -> str:
-    """The tag for a commit; what a tag cannot hold of the ref (a slash) becomes `-`, as build servers do it."""
+    """The tag for a commit; what a tag cannot hold of the ref (a slash) becomes `-`, as build servers do it.
+
+    A ref in full (`refs/heads/x`, `refs/tags/x`) is the branch or tag `x`, as it is to them.
+    """
     return _PLACEHOLDER.sub(lambda found: _value(found, sha, ref), template)
 
 
@@ -29,5 +32,5 @@ def tag_fault(template: str) -> str:
 
 def _value(found: re.Match[str], sha: str, ref: str) -> str:
     if found[1] == "ref":
-        return _NOT_IN_TAGS.sub("-", ref)
+        return _NOT_IN_TAGS.sub("-", ref.removeprefix("refs/heads/").removeprefix("refs/tags/"))
     return sha[: int(found[2] or SHA_DIGITS)]

@@ -28,6 +28,7 @@ from bot.model.plan import (
     RegenerateMergeRequest,
     Report,
     SplitMergeRequest,
+    StartJob,
     StartRun,
     UpdateMergeRequest,
 )
@@ -38,6 +39,7 @@ MOST = 20
 """How many actions of one kind, or entries held by one gate, the text shows."""
 
 _HEADINGS = {
+    "start_job": ("▶", "Start jobs"),
     "start_run": ("▶", "Start runs"),
     "cancel_run": ("■", "Cancel runs"),
     "follow_run": ("~", "Runs seen in a new state"),
@@ -222,7 +224,7 @@ def _json_action(action: Action, outcome: Outcome | None) -> dict[str, Any]:
 def action_key(action: Action) -> str:
     """Return what makes an action one: the run key, the branch, or the merge request with its note."""
     match action:
-        case StartRun() | FollowRun() | CancelRun():
+        case StartRun() | StartJob() | FollowRun() | CancelRun():
             return action.run.key
         case OpenMergeRequest() | UpdateMergeRequest() | RegenerateMergeRequest() | SplitMergeRequest():
             return action.commit.branch
@@ -245,7 +247,7 @@ def action_key(action: Action) -> str:
 def _details(action: Action) -> dict[str, Any]:
     """Say what a script may want to know beside subject and reasons."""
     match action:
-        case StartRun() | FollowRun() | CancelRun():
+        case StartRun() | StartJob() | FollowRun() | CancelRun():
             run = action.run
             return {
                 "sha": run.sha,

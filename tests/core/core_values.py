@@ -18,6 +18,7 @@ from bot.model.desired import App, Desired, Freeze, Namespace, Promotion, Target
 from bot.model.observed import (
     BranchDiff,
     Change,
+    Down,
     Lineage,
     MergeRequest,
     MergeRequestStatus,
@@ -271,6 +272,11 @@ class World:
     """The newest success by job."""
     images: Mapping[str, str | Unreachable] = field(default_factory=dict)
     """The digest by `repository:tag`; what is not here does not exist."""
+    down: Down | None = None
+    """Whether the servers of trigger definitions are up."""
+    mark: str | Unreachable = ""
+    newest: str | Unreachable = "b1"
+    """The name that every source of new builds tells."""
 
     def _proposal(self, given: Context, iid: int) -> Proposal | Unreachable:
         after = self.proposals.get(iid, Unreachable("it cannot be had"))
@@ -295,6 +301,9 @@ class World:
                 titles={**seen.titles, **{f"{url} {old}..{new}": () for url, old, new in wanted.titles}},
                 builds={**seen.builds, **builds},
                 images={**seen.images, **images},
+                probes={**seen.probes, **dict.fromkeys(wanted.probes, self.down)},
+                marks={**seen.marks, **dict.fromkeys(wanted.marks, self.mark)},
+                documents={**seen.documents, **dict.fromkeys(wanted.documents, self.newest)},
                 blobs={**seen.blobs, **{path: blobs[path] for path in wanted.blobs}},
                 diffs={**seen.diffs, **{iid: self.diffs.get(iid, gone) for iid in wanted.diffs}},
                 proposals={**seen.proposals, **{iid: self._proposal(given, iid) for iid in wanted.proposals}},

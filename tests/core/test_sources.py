@@ -180,8 +180,8 @@ def test_a_branch_that_is_built_from_now_on_starts_only_what_is_not_there() -> N
     for known in (taken.record, ahead):
         later = decided(context(changed, recorded=known), built(OLD))
         assert (kinds(later), kept(later).sha) == ({STAGE: ["config_change"]}, C)
-    known = decided(context(follower(), recorded=taken.record), built(replace(NEW, sha=sha("d"))))
-    assert (kinds(known), kept(known).sha) == ({STAGE: ["upstream_build"]}, sha("d"))
+    newer = decided(context(follower(), recorded=taken.record), built(replace(NEW, sha=sha("d"))))
+    assert (kinds(newer), kept(newer).sha) == ({STAGE: ["upstream_build"]}, sha("d"))
     rewritten = decided(context(follower(), recorded=state(record(stage(), sha("gone")))), built(OLD))
     assert kinds(rewritten) == {STAGE: ["upstream_build"]}
     back = decided(context(stage(), recorded=recorded(follower())))
@@ -433,7 +433,7 @@ def test_the_plan_of_a_persons_merge_request_knows_builds_and_images(images: dic
 )
 def test_tags_are_filled(template: str, tag: str) -> None:
     assert tag_fault(template) == ""
-    assert image_tag(template, A, "feature/x") == tag
+    assert {image_tag(template, A, f"{kind}feature/x") for kind in ("", "refs/heads/", "refs/tags/")} == {tag}
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ from bot.core.statefile import decode, encode, next_serial
 from bot.errors import WrongUsage
 from bot.model.desired import Freeze, Interval, Recurring
 from bot.model.observed import Role
-from bot.model.runs import RunStatus
+from bot.model.rounds import Round, RoundJob, TriggerRequest, TriggerState
+from bot.model.runs import Reason, RunStatus
 from bot.model.state import (
     Answer,
     Block,
@@ -58,12 +59,15 @@ from bot.model.state import (
 
 B = sha("b")
 REQUEST = merge_request()
+ROUND = Round(2, NOW, (Reason("schedule", "due"),), (RoundJob("a", run=a_run(stage())), RoundJob("b")))
+TRIGGER = TriggerState("nightly", NOW, ROUND, 2, 3, {"a": NOW}, {"https://x": "b1"}, "nightly.yml")
 FULL = state(
     record(prod(), run=a_run(prod(), status=RunStatus.SUCCEEDED), publishers={STAGE: "1:x"}, deployed_at=NOW),
     record(stage(), run=a_run(stage())),
     ok=(published(STAGE, B),),
     serial=7,
-    triggers={"nightly": "x"},
+    triggers={"nightly": TRIGGER},
+    trigger_requests={"nightly": TriggerRequest("nightly", "ana", NOW, ("a",))},
     merge_requests={REQUEST.source_branch: mr_record(REQUEST, moved(prod(), B), hold=Hold("bob", NOW, "wait"))},
     vetoes=(Veto(PROD, sha("x"), "bob", NOW),),
     cursors={"notes:1": 9},

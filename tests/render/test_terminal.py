@@ -28,12 +28,14 @@ from bot.model.plan import (
     RegenerateMergeRequest,
     Report,
     SplitMergeRequest,
+    StartJob,
     StartRun,
     UpdateMergeRequest,
 )
 from bot.model.runs import Reason, Run
 from bot.model.servers import Instance, Pipeline
 from bot.model.state import Edit, TargetState
+from bot.model.triggers import Retry
 from bot.render.terminal import Style, report_json, report_markdown, report_text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,6 +61,7 @@ ALL: tuple[Action, ...] = (
     RecordState(f"target:{T}", WHY, TargetState(T, "f", "main", SHA, "{}", "h")),
     RecordState("target:gone", ()),
     START,
+    StartJob("job:nightly/a", "nightly", "a", RUN, SHELL, {}, WHY, Retry()),
     FollowRun(f"target:{T}", T, RUN, WHY),
     CancelRun(f"target:{T}", T, RUN, SHELL, WHY),
     OpenMergeRequest(**MR, labels=()),
@@ -74,7 +77,7 @@ ALL: tuple[Action, ...] = (
 KEYS = [
     f"target:{T}",
     "target:gone",
-    *["key1"] * 3,
+    *["key1"] * 4,
     *["saasbot/orders"] * 4,
     f"1:{SHA}",
     "b",

@@ -100,6 +100,7 @@ class PipelinesApi(GitLabGround):
         Route("GET", ONE, "show_pipeline"),
         Route("GET", rf"{ONE}/variables", "list_variables"),
         Route("GET", rf"{ONE}/jobs", "list_jobs"),
+        Route("GET", rf"{PROJECT}/jobs", "list_all_jobs"),
         Route("POST", rf"{ONE}/cancel", "cancel_pipeline"),
         Route("POST", rf"{ONE}/retry", "retry_pipeline"),
     )
@@ -169,6 +170,16 @@ class PipelinesApi(GitLabGround):
         scopes = request.all("scope")
         jobs = [job for job in found.jobs if not scopes or found.job_status.get(job[1], found.status) in scopes]
         return self.paged(request, jobs, lambda job: self.entities.job(project, found, job))
+
+    def list_all_jobs(self, request: Request) -> Answer:
+        """The jobs of a project, newest first."""
+        project, _ = self.project(request)
+        self.reads(request, "scope")
+        scopes = request.all("scope")
+        jobs = [(job, found) for found in project.pipelines.values() for job in found.jobs]
+        wanted = [each for each in jobs if not scopes or each[1].job_status.get(each[0][1], each[1].status) in scopes]
+        wanted.sort(key=lambda each: -each[0][0])
+        return self.paged(request, wanted, lambda each: self.entities.job(project, each[1], each[0]))
 
     def cancel_pipeline(self, request: Request) -> Answer:
         """Stop one; one that is over stays as it is."""

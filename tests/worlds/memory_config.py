@@ -11,6 +11,7 @@ from worlds.memory_git import COMMITS, MemoryTree, ancestors, write_commit
 
 from bot.model.observed import Lineage, Title, Unreachable
 from bot.model.state import Build
+from bot.model.triggers import NewBuild
 from bot.ports import ConfigTree
 
 
@@ -90,6 +91,10 @@ class MemoryCode:
         """The newest success of a job."""
         del ref, url
         return self.builds.get(job)
+
+    def value(self, source: NewBuild) -> str:
+        """The name of the newest build that a server tells of."""
+        return self.digests.get(source.url, "")
 
     def digest(self, repository: str, tag: str) -> str:
         """The digest of an image."""

@@ -14,6 +14,7 @@ from bot.model.observed import RunFact
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Pipeline
 from bot.ports import Refused
+from bot.providers.asked_by_key import AskedByKey
 
 CARRIED_OUT = timedelta(minutes=1)
 """How long a request whose answer was lost may still be carried out."""
@@ -37,7 +38,7 @@ class Execution:
 
 
 @dataclass
-class MemoryPipelines:
+class MemoryPipelines(AskedByKey):
     """A server of pipelines with all that ever ran there; `now` is set by the world before each use."""
 
     now: datetime

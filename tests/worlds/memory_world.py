@@ -111,6 +111,7 @@ class MemoryWorld:
             pipelines=lambda _: self.server,
             builds=lambda _: self.code,
             images=lambda _: self.code,
+            documents=self.code,
             refs=self.code,
             histories=self.code,
             state=self.store,

@@ -26,6 +26,7 @@ from bot.model.observed import RunFact
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Pipeline
 from bot.ports import Refused
+from bot.providers.asked_by_key import AskedByKey
 from bot.providers.files import replace
 from bot.providers.git import GitError
 from bot.providers.pipelines.run_folder import (
@@ -69,7 +70,7 @@ class RunRow:
     url: str
 
 
-class CommandPipelines:
+class CommandPipelines(AskedByKey):
     """A `bot.ports.Pipelines` of local programs.
 
     `runs` is the folder of all runs, made when the first one starts; its parent must exist. `export` gives the folder

@@ -20,8 +20,19 @@ from bot.model.observed import RunFact, Unreachable
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
-from bot.providers.downstream import StartTimes, budget_of, filled, listed, moment, secret_text, utc_now
+from bot.providers.asked_by_key import AskedByKey
+from bot.providers.downstream import (
+    CARRIED_OUT,
+    StartTimes,
+    budget_of,
+    filled,
+    listed,
+    moment,
+    secret_text,
+    utc_now,
+)
 from bot.providers.github_api import GitHubApi, No, client
+from bot.providers.http import promptly
 from bot.providers.secrets import read_secret
 
 STATES: Mapping[str, RunStatus] = {
@@ -56,8 +67,8 @@ SENTENCES: Mapping[str, str] = {
 }
 """What is worth saying of a state besides its word."""
 
-SHOWN = timedelta(minutes=5)
-"""How long GitHub may take to show a run that was dispatched."""
+SHOWN = CARRIED_OUT + timedelta(minutes=5)
+"""How long after its intent a run may still come to be shown: GitHub may take minutes from its dispatch."""
 
 PAGE = 100
 """How many runs are looked at for one run key, and how many jobs for those that failed."""
@@ -88,7 +99,7 @@ def github_pipelines(
     return GitHubPipelines(client(instance.url, token, ca=ca, budget=budget), StartTimes(now))
 
 
-class GitHubPipelines:
+class GitHubPipelines(AskedByKey):
     """A `bot.ports.Pipelines` of the workflows of one GitHub.
 
     A run's handle is `<owner>/<repository>/<run id>`: it is followed even when its definition has changed or gone. It
@@ -101,6 +112,7 @@ class GitHubPipelines:
         self._branches: dict[str, str] = {}
         self._tells = True
 
+    @promptly()
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Dispatch the workflow; GitHub's no is `Refused` with its words."""
         fault = next(with_issues("github", pipeline.options), None)

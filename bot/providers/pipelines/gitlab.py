@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from bot.model.observed import RunFact, Unreachable
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.ports import Cache, Refused
-from bot.providers.downstream import StartTimes, filled, listed, moment, secret_text, utc_now
+from bot.providers.asked_by_key import AskedByKey
+from bot.providers.downstream import CARRIED_OUT, StartTimes, filled, listed, moment, secret_text, utc_now
 from bot.providers.gitlab_api import FORBIDDEN, NOT_FOUND
 from bot.providers.gitlab_server import JOB_TOKEN, GitLabServer, No, gitlab_server, path_of
+from bot.providers.http import promptly
 from bot.providers.secrets import read_secret
 
 RUN_KEY = "SAASBOT_RUN_KEY"
@@ -52,9 +54,6 @@ SENTENCES: Mapping[str, str] = {
 STARTED_BY = frozenset({"api", "trigger", "pipeline"})
 """The sources of the pipelines that the three ways to start one make."""
 
-CARRIED_OUT = timedelta(seconds=60)
-"""How long GitLab may work on a request whose answer was lost; it stops its own requests after that time."""
-
 LOOKED_AT = 200
 """How many pipelines are looked at for one run key."""
 
@@ -75,7 +74,7 @@ def gitlab_pipelines(
     return GitLabPipelines(server, job_token, lambda ref: read_secret(ref, config, environ), StartTimes(now))
 
 
-class GitLabPipelines:
+class GitLabPipelines(AskedByKey):
     """A `bot.ports.Pipelines` of the projects of one GitLab.
 
     `job_token` starts multi-project pipelines where the instance's token is a CI job's. `read` reads a trigger token.
@@ -95,6 +94,7 @@ class GitLabPipelines:
         self._times = times
         self._branches: dict[str, str] = {}
 
+    @promptly()
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Start a pipeline with the run's variables; GitLab's no is `Refused` with its words."""
         fault = next(with_issues("gitlab", pipeline.options), None)

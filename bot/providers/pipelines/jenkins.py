@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ from bot.model.observed import RunFact, Unreachable
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
-from bot.providers.downstream import StartTimes, filled, listed, utc_now
+from bot.providers.asked_by_key import AskedByKey
+from bot.providers.downstream import CARRIED_OUT, StartTimes, filled, listed, utc_now
+from bot.providers.http import promptly
 from bot.providers.jenkins_api import FORBIDDEN, NOT_FOUND, JenkinsApi, No, jenkins_api
 from bot.providers.jenkins_names import names, path
 from bot.providers.pipelines.jenkins_runs import BUILD_TREE, Lost, Place, build_fact, place_of, queue_fact, search
-
-CARRIED_OUT = timedelta(seconds=60)
-"""How long Jenkins may work on a request whose answer was lost."""
 
 CREATED = 201
 
@@ -49,7 +48,7 @@ def jenkins_pipelines(
     return api if isinstance(api, Unreachable) else JenkinsPipelines(api, StartTimes(now))
 
 
-class JenkinsPipelines:
+class JenkinsPipelines(AskedByKey):
     """A `bot.ports.Pipelines` of the jobs of one Jenkins.
 
     A run's handle is `queue/<item>/<path of the job>` first and `<path of the job>/<number>` once it is being built: it
@@ -61,6 +60,7 @@ class JenkinsPipelines:
         self._times = times
         self._defined: dict[str, Mapping[str, str]] = {}
 
+    @promptly()
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Put a build with the run's parameters into the queue; Jenkins' no is `Refused` with its words.
 

@@ -31,6 +31,9 @@ LOOKED_AT = 200
 ASKED = 10
 """How many pipelines are asked for one job, a request each."""
 
+SUCCESSES = 500
+"""How many of a project's last successful jobs are looked at, a request for a hundred, for one behind those."""
+
 MAY_READ = "the scope `read_api`, and its user must see the pipelines of the project"
 """What a token needs that reads pipelines."""
 
@@ -55,8 +58,9 @@ class GitLabBuilds:
     def newest(self, job: str, ref: str, url: str) -> Build | None:
         """The newest pipeline of `ref` that succeeded, or the newest one in which the job did; None where none did.
 
-        One request in the ordinary case, two where a job is named. Raises ServerUnreachable for a project that is not
-        there or may not be seen, and where it lies behind too many others.
+        One request in the ordinary case, two where a job is named; a job whose last success lies behind `ASKED`
+        pipelines and `SUCCESSES` jobs has none. Raises ServerUnreachable for a project that is not there or may not be
+        seen, and where a pipeline lies behind too many others.
         """
         del url  # a pipeline builds its own project
         project, _, name = job.partition(":")
@@ -76,7 +80,7 @@ class GitLabBuilds:
 
     def _with_job(self, project: str, ref: str, name: str) -> Build | None:
         """The newest pipeline, whatever became of the rest of it, in which the job of this name succeeded."""
-        _, builds = self._builds(project, {"ref": ref}, ASKED)
+        seen, builds = self._builds(project, {"ref": ref}, ASKED)
         for build in builds:
             path = path_of(project, "pipelines", str(build.number), "jobs")
             found = self._server.taken(
@@ -84,12 +88,12 @@ class GitLabBuilds:
             )
             if self._sure(found):
                 return build
-        if len(builds) == ASKED:
-            raise ServerUnreachable(
-                f"{project}: the job {name} succeeded in none of the newest {ASKED} pipelines of {ref}",
-                hint="older ones are not looked at; is it the name of a job there?",
-            )
-        return None
+        if len(builds) < ASKED and seen < LOOKED_AT:
+            return None
+        found = self._server.taken(
+            path_of(project, "jobs"), {"scope": "success"}, lambda jobs: _behind(islice(jobs, SUCCESSES), ref, name)
+        )
+        return next(iter(self._sure(found)), None)
 
     def _builds(self, project: str, query: Mapping[str, str], wanted: int) -> tuple[int, list[Build]]:
         """How many pipelines were looked at, and the newest `wanted` of them that built the branch or tag."""
@@ -113,6 +117,21 @@ def _taken(pipelines: Iterable[Mapping[str, Any]], wanted: int) -> tuple[int, li
         if len(builds) == wanted:
             break
     return seen, builds
+
+
+def _behind(jobs: Iterable[Mapping[str, Any]], ref: str, name: str) -> list[Build]:
+    """The newest pipeline of `ref` that one of these jobs, newest first, is of; none where none is of this name.
+
+    A job of an older pipeline that was run again comes before those of newer ones, but nothing of a newer pipeline is
+    older than the pipeline itself.
+    """
+    found: list[Build] = []
+    for job in jobs:
+        if found and (moment(job.get("created_at")) or found[0].at) < found[0].at:
+            break
+        if job.get("name") == name and job.get("ref") == ref:
+            found = sorted([*found, *_build(job.get("pipeline") or {})], key=lambda build: -build.number)[:1]
+    return found
 
 
 def _build(pipeline: Mapping[str, Any]) -> list[Build]:

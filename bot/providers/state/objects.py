@@ -19,7 +19,7 @@ from bot.ports import Refused
 from bot.providers import trace
 from bot.providers.state.objects_client import Client, Place, connect
 from bot.providers.state.objects_content import Label, pack, refuse_large, unpack
-from bot.providers.state.objects_errors import LOST_RACE, Trouble, no_such_bucket, undecided, unreachable
+from bot.providers.state.objects_errors import LOST_RACE, Trouble, busy, no_such_bucket, undecided, unreachable
 from bot.providers.state.objects_probe import Form, bare, condition, etag_of, probe
 from bot.settings import StateSettings
 
@@ -103,8 +103,8 @@ class ObjectState:
         unchanged = bare(found.etag if found else "") == bare(etag)
         if not unchanged:
             return Refused(f"another writer changed {self._place} since it was read")
-        if failed.undecided:
-            raise self._unreachable("write", failed.error, unsure=True) from failed.error
+        if failed.undecided or busy(failed.error):
+            raise self._unreachable("write", failed.error, unsure=failed.undecided) from failed.error
         return None
 
     def _found(self) -> _Found | None:

@@ -15,7 +15,7 @@ Trouble = (BaseError, FileNotFoundError, ValueError)
 """Everything that obstore raises: what is missing is a FileNotFoundError."""
 
 LOST_RACE = (AlreadyExistsError, PreconditionError)
-"""Answers of a store that did not write because of the condition (304, 409, 412)."""
+"""Answers of a store that did not write because of the condition (304, 412), or that is busy (409; see `busy`)."""
 
 _LONGEST = 200  # characters of a server's own words
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -27,6 +27,7 @@ _MACHINE = re.compile(r"[^/]+/(latest/(api/token|meta-data)|computeMetadata|meta
 _TOKENS = re.compile(r"sts\.|oauth2\.|login\.|accounts\.|[^/]+/\?Action=AssumeRole")
 """Who gives credentials for a token."""
 _BROKEN = 500
+_EXISTS = re.compile("BlobAlreadyExists|BucketAlready|ContainerAlreadyExists")
 
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN where there is one); "
@@ -78,6 +79,7 @@ _RULES = (
     ),
     _rule("code: 403", "access denied", _RIGHTS),
     _rule("code: (429|503)", "the server is busy", "try again later"),
+    _rule("code: 409", "the server is busy with another write of the same object", "try again"),
     _rule("code: 5", "the server is in trouble", "try again later"),
     _rule("dns error|failed to lookup", "its name cannot be resolved", "check state.endpoint and the network"),
     _rule(
@@ -128,6 +130,15 @@ def no_such_bucket(error: Exception) -> bool:
 def not_implemented(error: Exception) -> bool:
     """Whether the store says itself that it knows no conditions."""
     return "code: 501" in str(error) or "<Code>NotImplemented" in str(error)
+
+
+def busy(error: Exception) -> bool:
+    """Whether a store refused a write only because it was at work on the object, which says nothing of the condition.
+
+    S3 says `ConditionalRequestConflict` then; a 409 because the object exists, as Azure's, is an answer.
+    """
+    text = str(error)
+    return "code: 409" in text and not _EXISTS.search(text)
 
 
 def undecided(error: Exception) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from bot.errors import WrongUsage
 from bot.providers import trace
 from bot.providers.state.objects_client import Client, Place
-from bot.providers.state.objects_errors import LOST_RACE, Trouble, not_implemented, unreachable
+from bot.providers.state.objects_errors import LOST_RACE, Trouble, busy, not_implemented, unreachable
 
 if TYPE_CHECKING:
     from obstore import PutMode, PutResult
@@ -94,8 +94,10 @@ class _Trial:
         try:
             with trace.operation("PUT", f"{self.place.scheme}://{self.place.bucket}/{self.key}", data):
                 self.etag = etag_of(self.place, self.client.put(self.key, data, mode=mode))
-        except LOST_RACE:
-            return False
+        except LOST_RACE as error:
+            if busy(error) and not self._holds(data):
+                raise unreachable(str(self.place), "probe the store of", error, scheme=self.place.scheme) from error
+            return busy(error)
         except Trouble as error:
             if not_implemented(error):
                 raise self._refusal("does not implement conditional writes") from error

@@ -20,7 +20,7 @@ from bot.model.observed import Unreachable
 from bot.model.servers import Instance, SecretRef
 from bot.model.state import Build
 from bot.providers.cache import FolderCache
-from bot.providers.sources.gitlab_builds import ASKED, LOOKED_AT, PAGE, SOURCES, GitLabBuilds, gitlab_builds
+from bot.providers.sources.gitlab_builds import ASKED, LOOKED_AT, PAGE, SOURCES, SUCCESSES, GitLabBuilds, gitlab_builds
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TOKEN = planted.token("bot")
@@ -162,13 +162,34 @@ def test_one_job_costs_two_requests_in_the_ordinary_case(world: World) -> None:
     assert len(world.server.requests) == 2
 
 
-def test_a_job_is_looked_for_in_a_bounded_number_of_pipelines(world: World) -> None:
+def test_many_failures_of_a_job_hide_no_older_success_of_it(world: World) -> None:
+    branch = world.ref
+    older = world.pipeline("failed", build="success")
+    wanted = world.pipeline("failed", build="success")
+    older.jobs.append((wanted.id * 100, "build"))  # somebody ran the older one's again
+    for _ in range(ASKED):
+        world.pipeline("failed", build="failed", lint="success")
+    world.pipeline("success", "merge_request_event", build="success")
+    world.ref = f"{branch}/other"
     world.pipeline(build="success")
+    found = world.newest(f"{PROJECT}:build", branch)
+    assert found is not None
+    assert (found.number, found.at) == (wanted.id, wanted.created_at)
+    assert len(world.server.requests) == ASKED + 2
+
+
+def test_a_job_is_looked_for_in_a_bounded_number_of_requests(world: World) -> None:
+    """Beyond that there is none: a target with a build on record keeps it, and its configuration is not held."""
+    world.pipeline(build="success")
+    many = world.pipeline("success")
+    many.jobs[:] = [(many.id * 1000 + number, f"lint {number}") for number in range(SUCCESSES)]
     for _ in range(ASKED):
         world.pipeline("failed", build="failed")
-    with pytest.raises(ServerUnreachable, match=f"build succeeded in none of the newest {ASKED} pipelines"):
-        world.newest(f"{PROJECT}:build")
-    assert len(world.server.requests) == ASKED + 1
+    try:
+        assert world.newest(f"{PROJECT}:build") is None
+        assert len(world.server.requests) == 1 + ASKED + SUCCESSES / 100
+    finally:
+        many.jobs.clear()
 
 
 def test_what_is_not_there_or_not_shown_is_one_sentence(world: World) -> None:

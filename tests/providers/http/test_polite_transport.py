@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,10 +18,23 @@ import pytest
 import requests
 from github import Auth, Github, GithubException
 
+from bot.act import FRESH
 from bot.providers import http
 from bot.providers.cache import FolderCache
-from bot.providers.http import Budget, RateLimited, cause, polite_retry, session, too_long, wait_asked
-from bot.providers.http_limits import LONGEST_SAID
+from bot.providers.downstream import CARRIED_OUT
+from bot.providers.http import (
+    CONNECT,
+    Budget,
+    RateLimited,
+    TooLate,
+    cause,
+    polite_retry,
+    promptly,
+    session,
+    too_long,
+    wait_asked,
+)
+from bot.providers.http_limits import LONGEST_SAID, PROMPT
 from bot.providers.secrets import remember
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -150,6 +164,46 @@ def test_a_limit_without_a_time_is_tried_again_a_few_times(client: requests.Sess
     with Server(Answer(429, acts=False)) as server, pytest.raises(RateLimited):
         client.post(server.url)
     assert (len(server.seen), waits) == (http.ATTEMPTS, [0.5, 1.0, 2.0])
+
+
+GIVEN_UP = 60.0
+"""Seconds after which GitLab, or what stands before a Jenkins, gives a request up."""
+
+
+def test_an_intent_counts_for_longer_than_any_start_may_take() -> None:
+    assert CARRIED_OUT.total_seconds() >= FRESH.total_seconds() + PROMPT + 2 * CONNECT + GIVEN_UP + 30.0
+
+
+@pytest.mark.parametrize("status", [429, 403, 503])
+def test_what_must_begin_soon_does_not_wait_long(client: requests.Session, waits: list[float], status: int) -> None:
+    said = Answer(status, {"Retry-After": "2"}, acts=False)
+    with Server(said, said, Answer(201)) as server, promptly(1.0):
+        if status == 429:
+            with pytest.raises(RateLimited):
+                client.post(server.url, data=b"x")
+        else:
+            assert client.post(server.url, data=b"x").status_code == status
+        assert (len(server.seen), waits) == (1, [])
+        with promptly(9.0), suppress(RateLimited):
+            client.get(server.url)
+        assert waits == [], "a block within another does not prolong it"
+    with Server(said, Answer(201)) as server, promptly(9.0):
+        assert client.post(server.url, data=b"x").status_code == 201
+    assert waits == [2.0]
+
+
+def test_what_must_begin_soon_is_not_sent_late(client: requests.Session, waits: list[float]) -> None:
+    budget = Budget("1/m", sleep=waits.append)
+    with Server() as server, promptly(0.05), session(budget=budget) as bounded:
+        bounded.post(server.url)
+        with pytest.raises(RateLimited):
+            bounded.post(server.url)
+        with pytest.raises(requests.ConnectionError):
+            client.post("http://127.0.0.1:9/")
+        time.sleep(0.06)
+        with pytest.raises(TooLate, match="what came before it took too long"):
+            client.post(server.url)
+    assert (server.done, waits) == (["POST"], [])
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])

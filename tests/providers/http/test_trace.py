@@ -116,6 +116,26 @@ def test_a_request_is_one_line_with_all_that_was_said(server: Quiet, lines: Line
     assert planted.PREFIX not in lines.text
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("X-JFrog-Art-Api", "AKCp", MASK),
+        ("X-Api-Key", "correct horse battery", MASK),
+        ("Ocp-Apim-Subscription-Key", "abc", MASK),
+        ("X-Vault-Token", "s.abc", MASK),
+        ("X-Registry-Password", "correct horse", MASK),
+        ("Proxy-Authorization", "Basic correct horse", f"Basic {MASK}"),
+        ("Authorization", "correct horse", MASK),
+        ("X-GitHub-Api-Version", "2022-11-28", "2022-11-28"),
+    ],
+)
+def test_headers_that_may_be_credentials_are_masked_whole(lines: Lines, name: str, value: str, shown: str) -> None:
+    trace.request("GET", "https://example.com", headers={name: value}, status=200)
+    ((message, fields),) = lines
+    assert fields["headers"] == {name: shown}
+    assert message.endswith(f"headers {name}: {shown}")
+
+
 def test_every_try_is_a_line_of_its_own(server: Quiet, lines: Lines) -> None:
     server.statuses[:] = [503, 0, 200]
     assert session(sleep=lambda _: None).get(server.url).status_code == 200
@@ -144,6 +164,8 @@ def test_a_request_without_an_answer_says_why(lines: Lines) -> None:
         ("x" * 1980 + TOKEN * 3, "x" * 1980 + MASK * 2 + "[se" + "... (2104 characters)"),
         (f"token={TOKEN}&variables[A]=b", f"token={MASK}&variables[A]=b"),
         ("ref=main&token=abc", f"ref=main&token={MASK}"),
+        ('{"password": "p w, d\\"123", "user":"u"}', f'{{"password": "{MASK}", "user":"u"}}'),
+        ('{"secret": "", "token": "a b', f'{{"secret": "", "token": "{MASK}'),
         (f"A B {base64.b64encode(f'bot:{TOKEN}'.encode()).decode()} C", f"A B {MASK} C"),
         ("-----BEGIN PRIVATE KEY-----\nabc", "[redacted]"),
     ],

@@ -14,7 +14,7 @@ from worlds.fake_jenkins_world import DEPLOY, NOW, PATH, World, serving
 from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
 from bot.model.runs import RunStatus
-from bot.providers.pipelines.jenkins import CARRIED_OUT
+from bot.providers.downstream import CARRIED_OUT
 from bot.providers.pipelines.jenkins_runs import SENTENCES, WORDS
 
 START = ("POST", r".*/buildWithParameters")
@@ -178,6 +178,16 @@ def test_a_lost_answer_is_found_again_and_not_started_twice(world: World, *, beg
     assert world.posts() == [(f"{PATH}/buildWithParameters", 0)]
 
 
+def test_a_start_that_would_have_to_wait_long_is_not_made(world: World) -> None:
+    """By the end of that wait another pass may have started it."""
+    run = world.run()
+    world.server.faults.append(Fault(START, Answer(429, None, {"Retry-After": "60"})))
+    with pytest.raises(ServerUnreachable, match="too many requests"):
+        world.start(run)
+    assert world.posts() == [(f"{PATH}/buildWithParameters", 429)]
+    assert not world.server.queue
+
+
 def test_what_never_started_is_a_clear_no_only_after_a_request_could_be_at_work(world: World) -> None:
     """Others' builds, older ones and those of other runs do not hide that."""
     for _ in range(3):
@@ -204,7 +214,7 @@ def test_a_deleted_build_of_that_time_may_have_been_the_run(world: World, delete
         world.deploy.build(world.now).end(world.now, "SUCCESS")
     number = {"the newest": 4, "one between": 3, "the oldest": 2}[deleted]
     del world.deploy.builds[number]
-    world.later(minutes=2)
+    world.later(seconds=CARRIED_OUT.total_seconds())
     found = world.pipelines().find(world.pipeline(), run)
     assert found is not None
     text = "builds of that time are deleted, or there are too many: nobody can tell whether it started"
@@ -215,7 +225,7 @@ def test_more_builds_than_are_looked_at_leave_it_open(world: World) -> None:
     run = world.run()
     for _ in range(510):
         world.deploy.build(world.now)
-    world.later(minutes=2)
+    world.later(seconds=CARRIED_OUT.total_seconds())
     found = world.pipelines().find(world.pipeline(), run)
     assert found is not None
     assert found.status is RunStatus.UNKNOWN
@@ -238,7 +248,7 @@ def test_a_build_that_somebody_ran_again_is_not_the_run(world: World) -> None:
 
 def test_an_order_that_was_taken_and_is_nowhere_is_unknown(world: World) -> None:
     run = world.run(started_at=world.now)
-    world.later(minutes=2)
+    world.later(seconds=CARRIED_OUT.total_seconds())
     found = world.pipelines().find(world.pipeline(), run)
     assert found is not None
     text = f"Jenkins took the order for {DEPLOY} and shows no build of it"

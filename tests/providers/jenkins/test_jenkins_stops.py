@@ -14,6 +14,7 @@ from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
 from bot.model.runs import RunStatus
 from bot.ports import Refused
+from bot.providers.downstream import CARRIED_OUT
 from bot.providers.jenkins_api import ORDINARY
 
 START = ("POST", r".*/buildWithParameters")
@@ -131,7 +132,7 @@ def test_a_run_without_a_handle_is_looked_for_before_it_is_stopped(world: World)
     world.start(run)
     assert world.pipelines().cancel(world.pipeline(), run).status is RunStatus.CANCELED
     never = world.run("b" * 32)
-    world.later(minutes=2)
+    world.later(seconds=CARRIED_OUT.total_seconds())
     fact = world.pipelines().cancel(world.pipeline(), never)
     assert fact == RunFact(RunStatus.CANCELED, text="it was never started")
 

@@ -169,6 +169,15 @@ def test_a_lost_answer_is_found_again_and_not_started_twice(world: World) -> Non
     assert world.dispatches == 1
 
 
+def test_a_start_that_would_have_to_wait_long_is_not_made(world: World) -> None:
+    """By the end of that wait another pass may have started it."""
+    limited = Answer(403, {"message": "You have exceeded a secondary rate limit"}, {"Retry-After": "60"})
+    world.server.faults.append(Fault(("POST", r".*/dispatches"), limited))
+    with pytest.raises(ServerUnreachable, match="rate limit"):
+        world.start(world.run(), ref="main")
+    assert [each.status for each in world.server.requests if each.method == "POST"] == [403]
+
+
 def test_what_is_not_shown_yet_is_pending_until_it_is(world: World) -> None:
     """A server that does not tell the run's number shows it a while later; nobody says no before that."""
     world.server.faults.append(Fault(lambda request: b"return_run_details" in request.body, BAD_KEY))

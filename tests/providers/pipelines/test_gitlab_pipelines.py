@@ -20,7 +20,8 @@ from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline, SecretRef
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
-from bot.providers.pipelines.gitlab import CARRIED_OUT, WORDS, GitLabPipelines, gitlab_pipelines
+from bot.providers.downstream import CARRIED_OUT
+from bot.providers.pipelines.gitlab import WORDS, GitLabPipelines, gitlab_pipelines
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TOKEN = planted.token("bot")
@@ -151,6 +152,14 @@ def test_a_lost_answer_is_found_again_and_not_started_twice(world: World) -> Non
         assert (found.status, found.handle) == (RunStatus.PENDING, f"2/{world.server.pipelines.all()[0].id}")
     assert len(world.server.pipelines.all()) == 1
     assert [each.status for each in world.server.requests if each.method == "POST"] == [0]
+
+
+def test_a_start_that_would_have_to_wait_long_is_not_made(world: World) -> None:
+    """By the end of that wait another pass may have started it."""
+    world.server.faults.append(Fault(START, Answer(429, {"message": "slow down"}, {"Retry-After": "60"})))
+    with pytest.raises(ServerUnreachable, match="too many requests"):
+        world.start(world.run(), ref="main")
+    assert [each.status for each in world.server.requests if each.method == "POST"] == [429]
 
 
 def test_what_never_started_is_a_clear_no_only_after_a_request_could_be_at_work(world: World) -> None:

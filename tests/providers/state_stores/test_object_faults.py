@@ -112,6 +112,43 @@ def test_a_right_condition_that_is_refused_for_ever_is_a_refusal(proxy: Between,
     assert told.text.endswith("refuses the write although nobody changed it")
 
 
+CONFLICT = Answer(409, b"<Error><Code>ConditionalRequestConflict</Code><Message>Please retry.</Message></Error>")
+
+
+def test_a_store_that_is_busy_is_neither_a_lost_race_nor_probed(
+    proxy: Between, moto: Store, state: ObjectState, key: str
+) -> None:
+    etag = etag_of(state)
+    fresh = moto.behind(proxy).state(f"{key}-fresh")
+    proxy.faults.append(Fault(PUT, CONFLICT, times=99))
+    with pytest.raises(ServerUnreachable, match=r"cannot write the state: the server is busy .*409") as caught:
+        state.write(NEW, etag)
+    assert caught.value.hint == "try again"
+    assert proxy.asked.count("GET 200") == 2
+    assert {*proxy.asked[1:-1]} == {"PUT 409"}
+    with pytest.raises(ServerUnreachable, match=r"cannot probe the store of the state: the server is busy .*409"):
+        fresh.write(NEW, "")
+    proxy.faults.clear()
+    assert isinstance(state.write(NEW, etag), str)
+
+
+def test_a_write_that_was_carried_out_although_the_store_is_busy_has_happened(
+    proxy: Between, state: ObjectState
+) -> None:
+    etag = etag_of(state)
+    proxy.faults += [Fault(PUT, "drop after"), Fault(PUT, CONFLICT, times=99)]
+    newer = state.write(NEW, etag)
+    assert state.read() == (NEW, newer)
+
+
+def test_a_lost_race_at_a_busy_store_is_a_lost_race(proxy: Between, moto: Store, state: ObjectState, key: str) -> None:
+    etag = etag_of(state)
+    other = moto.state(key)
+    assert isinstance(other.write(b'{"n": 3}', etag_of(other)), str)
+    proxy.faults.append(Fault(PUT, CONFLICT, times=99))
+    assert isinstance(state.write(NEW, etag), Refused)
+
+
 def test_when_nothing_answers_any_more_both_possibilities_are_named(proxy: Between, state: ObjectState) -> None:
     etag = etag_of(state)
     proxy.faults += [Fault(PUT, "drop after"), Fault(("*", r".*"), "drop before", times=99)]

@@ -1,0 +1,195 @@
+"""Jobs of trigger definitions: the start of one, what became of it, and what it waits for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bot.core.diff import run_key
+from bot.core.follow import POLL, describe, observed_run
+from bot.core.sheet import Sheet
+from bot.model.observed import RunFact, Unreachable
+from bot.model.plan import FollowRun, Gate, StartJob
+from bot.model.rounds import JobStatus, Result, RoundJob, TriggerState
+from bot.model.runs import Reason, Run, RunStatus
+from bot.model.servers import Pipeline
+from bot.model.triggers import Job, Retry, Trigger
+
+
+def subject_of(trigger: str, job: str) -> str:
+    """The subject of a job (DESIGN section 9)."""
+    return f"job:{trigger}/{job}"
+
+
+def pipeline_of(trigger: Trigger, job: Job) -> Pipeline:
+    """The pipeline that a job is: its own options over the definition's."""
+    return Pipeline(
+        job.name,
+        trigger.instance,
+        {**trigger.options, **job.options},
+        timeout=trigger.timeout,
+        file=trigger.file,
+    )
+
+
+def chronology(job: Job, seen: RoundJob, record: TriggerState) -> RoundJob:
+    """The job as its order leaves it: the same where it may start or still waits, else skipped with the reason.
+
+    `after` asks for a success of each of these jobs, ever; one that runs in the same round is waited for.
+    """
+    if job.once and job.name in record.succeeded:
+        return replace(seen, status=JobStatus.SKIPPED, text="it has run already, and is to run once")
+    present = record.round.jobs if record.round is not None else ()
+    for name in job.after:
+        if name in record.succeeded:
+            continue
+        other = next((each for each in present if each.name == name), None)
+        if other is None or other.settled:
+            return replace(seen, status=JobStatus.SKIPPED, text=f"{name} has not succeeded yet")
+    return seen
+
+
+def waits(job: Job, record: TriggerState) -> bool:
+    """Whether a job that it comes after still runs."""
+    return any(name not in record.succeeded for name in job.after)
+
+
+def begin(
+    sheet: Sheet, trigger: Trigger, record: TriggerState, seen: RoundJob, job: Job
+) -> tuple[TriggerState, RoundJob]:
+    """Start a job now, or leave it waiting with what holds it."""
+    subject = subject_of(trigger.name, job.name)
+    if waits(job, record):
+        return record, seen
+    if seen.next_at is not None and sheet.now < seen.next_at:
+        sheet.due(seen.next_at)
+        return record, seen
+    if sheet.starts >= sheet.context.settings.runs.max_starts:
+        sheet.hold(subject, Gate.BUDGET, "as many runs as one pass may start were started")
+        return record, seen
+    pipeline = pipeline_of(trigger, job)
+    mark = sheet.facts.mark(subject.removeprefix("job:"), pipeline)
+    if isinstance(mark, Unreachable):
+        sheet.hold(subject, Gate.UNREACHABLE, mark.text)
+        return record, tried(seen, trigger.retry, mark.text, sheet.now, None)
+    number = record.runs + 1
+    reasons = record.round.reasons if record.round is not None else ()
+    run = Run(
+        key=run_key(sheet.state.lineage, subject, "", "", number),
+        number=number,
+        sha="",
+        config_hash="",
+        pipeline=job.name,
+        attempt=seen.tries + 1,
+        reasons=reasons,
+        intent_at=sheet.now,
+        mark=mark,
+        config_sha=sheet.context.desired.sha or "",
+        timeout=trigger.timeout,
+        instance=trigger.instance,
+    )
+    sheet.starts += 1
+    sheet.actions.append(start_job(trigger, job, run))
+    return replace(record, runs=number), replace(seen, status=JobStatus.STARTED, run=run, next_at=None)
+
+
+def start_job(trigger: Trigger, job: Job, run: Run) -> StartJob:
+    """The action that starts a job, with what its server is told."""
+    return StartJob(
+        subject=subject_of(trigger.name, job.name),
+        trigger=trigger.name,
+        job=job.name,
+        run=run,
+        pipeline=pipeline_of(trigger, job),
+        environment={
+            "SAASBOT_TRIGGER": trigger.name,
+            "SAASBOT_JOB": job.name,
+            "SAASBOT_RUN_KEY": run.key,
+            "SAASBOT_REASONS": ",".join(reason.kind for reason in run.reasons),
+        },
+        reasons=run.reasons,
+        retry=trigger.retry,
+    )
+
+
+def refused(seen: RoundJob, text: str) -> RoundJob:
+    """The job after a start that its server will never take."""
+    return replace(seen, status=JobStatus.REFUSED, run=None, next_at=None, text=text)
+
+
+def started_job(record: TriggerState | None, name: str, key: str) -> RoundJob | None:
+    """The job of a round that has the run with this key; None where the round has gone on without it."""
+    jobs = record.round.jobs if record is not None and record.round is not None else ()
+    return next((job for job in jobs if job.name == name and job.run is not None and job.run.key == key), None)
+
+
+def tried(seen: RoundJob, retry: Retry, text: str, now: datetime, again: timedelta | None) -> RoundJob:
+    """The job after a start that its server did not take: it waits, or has been refused often enough."""
+    tries = seen.tries + 1
+    if tries >= retry.attempts:
+        often = f" after {tries} tries" if tries > 1 else ""
+        return replace(seen, status=JobStatus.REFUSED, run=None, tries=tries, next_at=None, text=f"{text}{often}")
+    at = now + max(retry.interval, again or timedelta())
+    return replace(seen, status=JobStatus.WAITING, run=None, tries=tries, next_at=at, text=text)
+
+
+def follow_jobs(sheet: Sheet) -> None:
+    """Look at every run of a round that may still change."""
+    for record in list(sheet.state.triggers.values()):
+        seen = record
+        for job in record.round.jobs if record.round is not None else ():
+            if job.in_flight and job.run is not None:
+                seen = _follow(sheet, seen, job, job.run)
+        sheet.put_trigger(seen)
+
+
+def _follow(sheet: Sheet, record: TriggerState, job: RoundJob, run: Run) -> TriggerState:
+    subject = subject_of(record.name, job.name)
+    fact = sheet.facts.run(run.key)
+    if isinstance(fact, Unreachable):
+        sheet.hold(subject, Gate.UNREACHABLE, fact.text)
+        sheet.due(sheet.now + POLL)
+        return record
+    if fact is None and not run.handle:
+        return _never_started(sheet, record, job)
+    fact = fact or RunFact(RunStatus.UNKNOWN, text="the server knows nothing of it")
+    seen = observed_run(run, fact, sheet.now)
+    if seen.status.in_flight:
+        sheet.in_flight += 1
+        sheet.due(sheet.now + POLL)
+    if seen == run:
+        return record
+    sheet.actions.append(FollowRun(subject, "", seen, (Reason("follow", f"{job.name} {describe(seen)}"),)))
+    return seen_run(record, job.name, seen)
+
+
+def seen_run(record: TriggerState, name: str, run: Run) -> TriggerState:
+    """The record after a job's run was seen in its present status; its success counts for what comes after it."""
+    job = started_job(record, name, run.key)
+    if job is None:
+        return record
+    record = with_job(record, replace(job, run=run))
+    if run.status is RunStatus.SUCCEEDED and run.finished_at is not None:
+        record = replace(record, succeeded={**record.succeeded, name: run.finished_at})
+    return record
+
+
+def _never_started(sheet: Sheet, record: TriggerState, seen: RoundJob) -> TriggerState:
+    """The server has no run of this key: it is started again with it, as often as the definition allows."""
+    trigger = sheet.context.desired.triggers.get(record.name)
+    job = next((each for each in trigger.jobs if each.name == seen.name), None) if trigger is not None else None
+    over = record.round is None or record.round.result is not Result.RUNNING
+    if trigger is None or job is None or over:
+        return with_job(record, replace(seen, status=JobStatus.NOT_STARTED, run=None, text="it never started"))
+    text = "the server did not take it, and said nothing"
+    again = tried(seen, trigger.retry, text, sheet.now, None)
+    return with_job(record, replace(again, next_at=None))  # what was never asked for need not wait
+
+
+def with_job(record: TriggerState, job: RoundJob) -> TriggerState:
+    """The record with one job of its round replaced."""
+    present = record.round
+    if present is None:
+        return record
+    jobs = tuple(job if each.name == job.name else each for each in present.jobs)
+    return replace(record, round=replace(present, jobs=jobs))

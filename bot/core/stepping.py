@@ -1,0 +1,161 @@
+"""Stepping: what a running round does next: ask for health, start a batch, wait, begin the next stage, or end.
+
+Every wait is a moment in the record (`probe_at`, `batch_at`, a job's `next_at`), so that it survives the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from bot.core.jobs import begin, chronology, pipeline_of, subject_of, with_job
+from bot.core.rounds import ended, job_of
+from bot.core.sheet import Sheet
+from bot.model.plan import CancelRun, Gate
+from bot.model.rounds import JobStatus, Result, Round, RoundJob, TriggerState
+from bot.model.runs import Reason, RunStatus
+from bot.model.triggers import Trigger, Wait
+from bot.render.words import span
+
+
+def stepped(sheet: Sheet, trigger: Trigger, record: TriggerState) -> TriggerState:
+    """The record after everything that is due now; one stage after another, as long as one is over at once."""
+    present = record.round
+    while present is not None and present.result is Result.RUNNING:
+        record = _step(sheet, trigger, record, present)
+        if record.round is None or record.round.stage == present.stage:
+            break
+        present = record.round
+    return record
+
+
+def _step(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
+    asks = any(job.status is JobStatus.WAITING for job in present.jobs)
+    if not asks or present.up or trigger.health_check is None:
+        return _stage(sheet, trigger, record, present)
+    probed = _probed(sheet, trigger, present)
+    record = replace(record, round=probed)
+    return _stage(sheet, trigger, record, probed) if probed.up else record
+
+
+def _probed(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
+    """The round after the server was asked whether it is up, if it is time to ask."""
+    check = trigger.health_check
+    if check is None or (present.probe_at is not None and sheet.now < present.probe_at):
+        sheet.due(present.probe_at)
+        return present
+    first = next(job for job in trigger.jobs if job.name == present.jobs[0].name)
+    answer = sheet.facts.probe(f"{trigger.name}/{first.name}", pipeline_of(trigger, first))
+    if answer is None:
+        return replace(present, up=True, probe_at=None)
+    probes = present.probes + 1
+    if answer.final or probes >= check.attempts:
+        often = "" if answer.final else f" in {probes} looks"
+        text = f"nothing was started: the server was not up{often}: {answer.text}"
+        return ended(replace(present, probes=probes), Result.ERROR, text, sheet.now)
+    at = sheet.now + check.interval
+    sheet.hold(f"trigger:{trigger.name}", Gate.UNREACHABLE, f"waits for its server: {answer.text}", at)
+    return replace(present, probes=probes, probe_at=at)
+
+
+def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
+    """One look at the present stage: failures first, then time, then what may be started, then the end of it."""
+    limit = (present.stage_at or present.began_at) + trigger.timeout
+    stage = of_stage(present)
+    if trigger.fail_fast and any(job.failed for job in stage):
+        return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
+    if sheet.now >= limit and not _settled(stage):
+        return _end(sheet, trigger, record, present, Result.TIMEOUT, f"not done within {span(trigger.timeout)}")
+    record = _started(sheet, trigger, record, present)
+    present = record.round or present
+    stage = of_stage(present)
+    if not _settled(stage):
+        sheet.due(limit)
+        return record
+    if trigger.staged and any(job.failed for job in stage):
+        return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
+    if present.stage + 1 < len(trigger.stages):
+        following = replace(present, stage=present.stage + 1, stage_at=sheet.now, batch=0, batch_at=None)
+        return replace(record, round=following)
+    if any(job.failed for job in present.jobs):
+        return _end(sheet, trigger, record, present, Result.ERROR, failure(present.jobs))
+    return _end(sheet, trigger, record, present, Result.SUCCESS, _summary(present))
+
+
+def of_stage(present: Round) -> tuple[RoundJob, ...]:
+    """The jobs of the stage that a round is in."""
+    return tuple(job for job in present.jobs if job.stage == present.stage)
+
+
+def failure(jobs: Sequence[RoundJob]) -> str:
+    """Which of these jobs failed."""
+    return f"failed: {', '.join(job.name for job in jobs if job.failed)}"
+
+
+def _settled(jobs: Sequence[RoundJob]) -> bool:
+    return all(job.settled for job in jobs)
+
+
+def _summary(present: Round) -> str:
+    ran = sum(job.succeeded for job in present.jobs)
+    return f"{ran} of {len(present.jobs)} jobs ran and succeeded" if ran else "there was nothing to start"
+
+
+def _end(
+    sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round, result: Result, text: str
+) -> TriggerState:
+    """The record at the end of its round; runs that still go on are stopped only where the definition says so."""
+    present = ended(present, result, text, sheet.now)
+    for job in present.jobs if trigger.cancel_on_error else ():
+        found = job_of(trigger, job.name)
+        if job.in_flight and job.run is not None and found is not None:
+            reason = Reason("ended", f"the round has ended: {text}")
+            subject = subject_of(trigger.name, job.name)
+            sheet.actions.append(CancelRun(subject, "", job.run, pipeline_of(trigger, found), (reason,)))
+    accepted = any(job.status is JobStatus.STARTED for job in present.jobs)
+    return replace(record, round=present, builds=present.builds if accepted else record.builds)
+
+
+def _started(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
+    """The record with every job of the present batch started that may be."""
+    present = _next_batch(sheet, trigger, present)
+    record = replace(record, round=present)
+    for job in of_stage(present):
+        if job.batch != present.batch or job.status is not JobStatus.WAITING:
+            continue
+        found = job_of(trigger, job.name)
+        if found is None:
+            changed = replace(job, status=JobStatus.SKIPPED, text="no longer in the config")
+        else:
+            changed = chronology(found, job, record) if found.after or found.once else job
+        if changed is job and found is not None:
+            record, changed = begin(sheet, trigger, record, job, found)
+        record = with_job(record, changed)
+    return replace(record, round=_next_batch(sheet, trigger, record.round or present))
+
+
+def _next_batch(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
+    """The round with the next batch at hand, when this one was asked for, was waited for, and its pause is over."""
+    stage = of_stage(present)
+    batch = [job for job in stage if job.batch == present.batch]
+    more = any(job.batch > present.batch for job in stage)
+    if not more or any(job.status is JobStatus.WAITING for job in batch) or not _waited(trigger.batch.wait, batch):
+        return present
+    at = present.batch_at or sheet.now + trigger.batch.pause
+    if sheet.now < at:
+        sheet.due(at)
+        return replace(present, batch_at=at)
+    return replace(present, batch=present.batch + 1, batch_at=None)
+
+
+def _waited(wait: Wait, batch: Sequence[RoundJob]) -> bool:
+    match wait:
+        case Wait.NONE:
+            return True
+        case Wait.STARTED:
+            return all(job.run is None or job.run.status is not RunStatus.PENDING for job in batch)
+        case Wait.FINISHED:
+            return all(job.settled for job in batch)
+        case _:
+            assert_never(wait)

@@ -1,0 +1,123 @@
+"""Rounds: what became of a trigger definition's jobs, as the statefile remembers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bot.model.runs import Reason, Run, RunStatus
+
+
+class JobStatus(StrEnum):
+    """Where a job of a round stands; how its run goes is the run's own status."""
+
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    STARTED = "started"
+    REFUSED = "refused"
+    NOT_STARTED = "not_started"
+
+
+class Result(StrEnum):
+    """How a round ended."""
+
+    RUNNING = "running"
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundJob:
+    """One job in a round. `tries` counts the starts that the server did not take; `next_at` is when to try again."""
+
+    name: str
+    stage: int = 0
+    batch: int = 0
+    status: JobStatus = JobStatus.WAITING
+    text: str = ""
+    run: Run | None = None
+    tries: int = 0
+    next_at: datetime | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it has a run that may still change."""
+        return self.run is not None and self.status is JobStatus.STARTED and self.run.status.in_flight
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more becomes of it in this round."""
+        return self.status is not JobStatus.WAITING and not self.in_flight
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether its run has ended well."""
+        return self.run is not None and self.run.status is RunStatus.SUCCEEDED
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended badly, or nobody can tell how."""
+        if self.status is JobStatus.REFUSED:
+            return True
+        return self.status is JobStatus.STARTED and self.settled and not self.succeeded
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One execution of a trigger definition, from the first look to the end of its last job.
+
+    `stage` and `batch` are those at work; `stage_at` is when that stage began, `batch_at` when the next batch may.
+    `probes` is how often the server was found down, `probe_at` when it is asked again, `up` that it was up. `builds`
+    are the values of the conditions `newBuild` by url, which count from the first start on.
+    """
+
+    number: int
+    began_at: datetime
+    reasons: tuple[Reason, ...]
+    jobs: tuple[RoundJob, ...] = ()
+    stages: tuple[str, ...] = ()
+    stage: int = 0
+    batch: int = 0
+    stage_at: datetime | None = None
+    batch_at: datetime | None = None
+    probes: int = 0
+    probe_at: datetime | None = None
+    up: bool = False
+    builds: Mapping[str, str] = field(default_factory=dict)
+    result: Result = Result.RUNNING
+    text: str = ""
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerState:
+    """What is known of a trigger definition. `round` is the present round, or the last one.
+
+    `checked_at` is until when its schedules were looked at; `succeeded` maps a job to the last end of a run that
+    succeeded; `builds` the values of `newBuild` conditions, by url, at the last start; `runs` counts all runs.
+    """
+
+    name: str
+    checked_at: datetime
+    round: Round | None = None
+    rounds: int = 0
+    runs: int = 0
+    succeeded: Mapping[str, datetime] = field(default_factory=dict)
+    builds: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
+    removed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRequest:
+    """A start that a command asked for; no jobs means all of them. Consumed by the round that it opens."""
+
+    trigger: str
+    by: str
+    at: datetime
+    jobs: tuple[str, ...] = ()
+    force: bool = False

@@ -1,0 +1,140 @@
+"""Trigger definitions from YAML to the model, and what `validate` says of those that cannot be."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from config_world import SCHEMAS, VALID, MemoryCache, MemoryTree, findings
+
+from bot.config.load import Loaded, load
+from bot.config.settings_file import read_settings
+from bot.model.servers import SecretRef
+from bot.model.triggers import (
+    Batch,
+    DateRange,
+    DayOfMonth,
+    HealthCheck,
+    IsoWeek,
+    Job,
+    JobsFrom,
+    NewBuild,
+    Retry,
+    Schedule,
+    Trigger,
+    Wait,
+)
+
+PATH = "triggers/nightly.yml"
+HEAD = "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\ninstance: {$ref: /instances/ci.yml}\n"
+FULL = """\
+on: {schedule: {cron: "0 6 * * 1", timezone: Europe/Prague}, command: true}
+with: {job: deploy}
+conditions:
+- dayOfMonth: {max: 7}
+- isoWeek: {every: 2, offset: 1}
+- dateRange: {from: 2026-01-01}
+- dateRange: {to: 2026-12-31}
+- newBuild: {url: "https://releases.example.com/latest", field: name, token: {env: RELEASES}}
+- newBuild: {url: "https://releases.example.com/other", field: name}
+healthCheck: {attempts: 5}
+retry: {interval: 90s}
+batch: {size: 5, pause: 10m, wait: finished}
+failFast: true
+cancelOnError: true
+timeout: 2h
+jobs:
+- {name: a, activeAfter: 2026-01-01, activeUntil: "2026-03-31T12:00:00+02:00", once: true, with: {job: other}}
+- {name: b, active: false, schedule: "0 0 0 * * *", after: [a]}
+"""
+
+
+def loaded(files: dict[str, str]) -> Loaded:
+    """The model of a whole repository."""
+    tree = MemoryTree(files)
+    settings, _ = read_settings(tree, SCHEMAS)
+    assert settings is not None
+    return load(tree, settings, SCHEMAS, MemoryCache())
+
+
+def definition(body: str) -> Trigger:
+    """The model of a definition in the small world."""
+    return loaded({**VALID, PATH: HEAD + body}).desired.triggers["nightly"]
+
+
+def rules(body: str) -> list[str]:
+    """Line, column and rule of every finding of a definition."""
+    found = findings({**VALID, PATH: HEAD + body})
+    return [f"{each.line}:{each.column} {each.rule}" for each in found]
+
+
+def test_everything_that_a_definition_may_say() -> None:
+    found = definition(FULL)
+    assert rules(FULL) == []
+    assert (found.instance.name, found.owners, found.file, found.command) == ("ci", ("alice",), PATH, True)
+    assert (found.schedule, found.timezone) == (Schedule("0 6 * * 1", "Europe/Prague"), "Europe/Prague")
+    assert found.conditions == (
+        DayOfMonth(1, 7),
+        IsoWeek(2, 1),
+        DateRange(date(2026, 1, 1), None),
+        DateRange(None, date(2026, 12, 31)),
+        NewBuild("https://releases.example.com/latest", "name", SecretRef(env="RELEASES")),
+        NewBuild("https://releases.example.com/other", "name"),
+    )
+    assert found.health_check == HealthCheck(5, timedelta(seconds=60))
+    assert (found.retry, found.batch) == (
+        Retry(3, timedelta(seconds=90)),
+        Batch(5, timedelta(minutes=10), Wait.FINISHED),
+    )
+    assert (found.fail_fast, found.cancel_on_error, found.timeout) == (True, True, timedelta(hours=2))
+    assert found.jobs == (
+        Job("a", True, date(2026, 1, 1), datetime(2026, 3, 31, 10, tzinfo=UTC), once=True, options={"job": "other"}),
+        Job("b", active=False, schedule=Schedule("0 0 0 * * *", "Europe/Prague"), after=("a",)),
+    )
+    assert (found.staged, found.options) == (False, {"job": "deploy"})
+
+
+def test_what_a_definition_need_not_say() -> None:
+    found = definition("jobs: [{name: a}]\n")
+    assert found == Trigger("nightly", found.instance, ("alice",), found.stages, file=PATH)
+    assert definition("on: {command: true}\n").jobs == ()
+
+
+def test_stages_are_kept_apart() -> None:
+    found = definition("stages: [{name: one, jobs: [{name: a}]}, {name: two, jobs: [{name: b}]}]\n")
+    assert (found.staged, [stage.name for stage in found.stages]) == (True, ["one", "two"])
+
+
+def test_jobs_may_come_from_elsewhere() -> None:
+    body = "jobsFrom: {folder: {env: PROFILE}, key: {env: LIST}, format: gangway-list}\n"
+    assert definition(body).jobs_from == JobsFrom("gangway-list", "", "PROFILE", "LIST")
+    assert definition("jobsFrom: {file: jobs.json, format: gangway-list}\n").jobs_from == JobsFrom(
+        "gangway-list", "jobs.json"
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("jobs: [{name: a}, {name: a}]\n", ["5:26 duplicate-job"]),
+        ("jobs: [{name: a, after: [b]}]\n", ["5:26 unknown-job"]),
+        ("jobs: [{name: a, after: [a]}]\n", ["5:26 unknown-job"]),
+        ("jobs: [{name: a, activeAfter: 2026-02-31}]\n", ["5:31 bad-date"]),
+        ("jobs: [{name: a, activeAfter: 2026-02-02, activeUntil: 2026-02-01}]\n", ["5:56 bad-date"]),
+        ("jobs: [{name: a, activeAfter: 2026-02-02, activeUntil: 2026-02-02}]\n", []),
+        ("conditions: [{dateRange: {from: 2026-02-30}}]\njobs: [{name: a}]\n", ["5:33 bad-date"]),
+        ("conditions: [{dateRange: {from: 2026-02-28}}]\njobs: [{name: a}]\n", []),
+        ("jobs: [{name: a, active: 'true'}]\n", ["5:26 wrong-type"]),
+        ("conditions: [{dayOfMonth: {max: 7}, isoWeek: {every: 2}}]\n", ["5:14 bad-value"]),
+        ("jobs: [{name: ''}]\n", ["5:15 bad-value"]),
+        ("jobs: [{nam: a}]\n", ["5:8 missing-key", "5:9 unknown-key"]),
+        ("jobs: [{name: 1}, {name: 1}]\n", ["5:15 wrong-type", "5:26 wrong-type"]),
+    ],
+)
+def test_gw_1_and_gw_2_what_cannot_be_is_said_with_its_place(body: str, expected: list[str]) -> None:
+    assert rules(body) == expected
+
+
+def test_a_definition_without_a_server_is_no_definition() -> None:
+    tree = {**VALID, PATH: "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\njobs: [{name: a}]\n"}
+    assert loaded(tree).desired.triggers == {}
