@@ -19,7 +19,7 @@ from bot.core.statefile import ACCEPT, Seen, accepted, contradiction, decode, en
 from bot.errors import InvalidConfiguration, LostState, StateRace, WrongUsage
 from bot.model.desired import Desired
 from bot.model.observed import Note, Recorded, Wants
-from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report, StartRun
+from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report, StartJob, StartRun
 from bot.model.state import State
 from bot.observe import look_up, observe
 from bot.ports import ConfigTree, Ports, Refused
@@ -34,6 +34,13 @@ RESTLESS = 100
 RACES = 20
 """Times that outcomes are merged into a fresh statefile before the pass gives up."""
 
+
+LOST = "the state was lost"
+GONE = (
+    "put a copy back, or `saasbot state rebuild` takes back what comments, servers and git still know; "
+    "`saasbot reconcile --bootstrap adopt` starts afresh"
+)
+"""What to do where there is no statefile any more."""
 
 RECENT = 100
 """Merge requests that are over, of which a lost statefile is rebuilt."""
@@ -61,7 +68,7 @@ class Job:
     bootstrap: str = ""
     report_key: bytes | None = None
     place: str = ""
-    """Where the statefile is, in words that mean the same in every process of this machine; empty: unknown."""
+    """Which statefile this is, in words that mean the same in every process of this machine; empty: unknown."""
     memory: Memory = field(default_factory=Memory)
     heard: frozenset[str] = frozenset()
     """Threads that an event told of; see `bot.core.context.heard_of`."""
@@ -95,9 +102,7 @@ def _refuse_lost(job: Job, context: Context) -> None:
     """Raise LostState where the forge shows that the statefile is gone, older than it was, or another one."""
     if context.state is None and context.observed.state_lost and not job.bootstrap:
         error = LostState(
-            "there is no statefile, but the forge shows branches or merge requests of this bot: the state was lost",
-            hint="put a copy back, or `saasbot state rebuild` takes back what comments, servers and git still know; "
-            "`saasbot reconcile --bootstrap adopt` starts afresh",
+            f"there is no statefile, but the forge shows branches or merge requests of this bot: {LOST}", hint=GONE
         )
     elif context.state is not None and (found := _contradicted(context, context.state)):
         error = LostState(found, hint=ACCEPT)
@@ -111,7 +116,8 @@ def _refuse_lost(job: Job, context: Context) -> None:
 def _contradicted(context: Context, state: State) -> str:
     """Why the bot's own reports cannot speak of this statefile; empty where they can."""
     observed = context.observed
-    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, context.report_key)
+    key, base = context.report_key, context.settings.branch
+    seen = sightings(observed.merge_requests.values(), observed.dashboard, observed.me, key, base)
     return next((f"{found} {where}" for where, each in seen if (found := contradiction(state, each))), "")
 
 
@@ -122,7 +128,7 @@ def until_idle(job: Job, deadline: datetime | None, commands: tuple[Note, ...] =
         report = reconcile(job, commands, started)
         commands = ()
         yield report
-        started += sum(isinstance(action, StartRun) for action in report.plan.actions)
+        started += sum(isinstance(action, StartRun | StartJob) for action in report.plan.actions)
         busy = _in_flight(job)
         restless = 0 if busy else restless + 1
         if job.stopped() or _over(job, deadline) or (not report.plan.actions and not busy):
@@ -141,7 +147,11 @@ def _over(job: Job, deadline: datetime | None) -> bool:
 
 def _in_flight(job: Job) -> bool:
     state = recorded(job.ports).state
-    return state is not None and any(t.run is not None and t.run.status.in_flight for t in state.targets.values())
+    if state is None:
+        return False
+    rounds = (record.round for record in state.triggers.values() if record.round is not None)
+    targets = any(t.run is not None and t.run.status.in_flight for t in state.targets.values())
+    return targets or any(job.in_flight for each in rounds for job in each.jobs)
 
 
 def recorded(ports: Ports) -> Recorded:
@@ -151,8 +161,17 @@ def recorded(ports: Ports) -> Recorded:
 
 
 def present(job: Job) -> Recorded:
-    """The statefile as it is now. Raises LostState where it cannot be the one that was seen here before."""
+    """The statefile as it is now. Raises LostState where it cannot be the one that was seen here before, or is gone."""
     known = remembered(job)  # before it is read: another writer may be at work
+    found = _agreeing(job, known)
+    if found.state is None and known and not job.bootstrap:
+        where, seen = known[0]
+        raise LostState(f"there is no statefile, but {where} has seen one of lineage {seen.lineage}: {LOST}", hint=GONE)
+    return found
+
+
+def _agreeing(job: Job, known: tuple[tuple[str, Seen], ...]) -> Recorded:
+    """The statefile as it is now, if there is one, and nothing that was seen contradicts it."""
     found = recorded(job.ports)
     if found.state is not None:
         for where, seen in known:
@@ -211,6 +230,8 @@ def _save_intent(job: Job, context: Context, decided: Plan, etag: str) -> tuple[
     if decided.record is None and not decided.actions:
         return None, etag
     state = next_serial(decided.record or replace(_known(context), time=context.now))
+    if context.state is None:  # it takes the place of what was here before, also for other machines that saw that
+        state = accepted(state, (seen for _, seen in remembered(job)))
     written = job.ports.state.write(encode(state), etag)
     if isinstance(written, Refused):
         raise StateRace("another writer changed the statefile meanwhile; nothing was done", hint="try again")
@@ -255,9 +276,9 @@ def _save_outcomes(
 
 def _written_meanwhile(job: Job) -> tuple[State, str]:
     """What another writer left. Outcomes are not folded into another statefile: there they would mean nothing."""
-    fresh = present(job)
+    fresh = _agreeing(job, remembered(job))
     if fresh.state is None:
-        raise LostState("the statefile was removed while this pass was at work", hint="`saasbot state rebuild`")
+        raise LostState(f"the statefile was removed while this pass was at work: {LOST}", hint=GONE)
     return fresh.state, fresh.etag
 
 
@@ -302,7 +323,7 @@ def accept(job: Job, state: State, etag: str) -> State:
     """Write the present statefile so that it contradicts nothing that was seen, on comments or here; return it."""
     forge, title = job.ports.forge, job.settings.dashboard_title
     board = forge.dashboard(title) if title else None
-    seen = sightings(forge.own_merge_requests(RECENT), board, forge.me(), job.report_key)
+    seen = sightings(forge.own_merge_requests(RECENT), board, forge.me(), job.report_key, job.settings.branch)
     return _write(job, accepted(state, (each for _, each in (*remembered(job), *seen))), etag)
 
 

@@ -81,6 +81,7 @@ class Session:
         """What a pass works with."""
         from bot.providers.resources import schemas  # noqa: PLC0415
         from bot.providers.secrets import read_secret  # noqa: PLC0415
+        from bot.providers.state_place import state_place  # noqa: PLC0415
         from bot.reconcile import Job  # noqa: PLC0415
 
         settings = settings or self.settings()
@@ -92,16 +93,10 @@ class Session:
             settings=settings,
             schemas=schemas(),
             report_key=key.encode() if key else None,
-            place=self._place(settings),
+            place=state_place(settings.state, self.config, os.environ),
             stopped=lambda: self.stopping,
             **more,
         )
-
-    def _place(self, settings: Settings) -> str:
-        """Where the statefile is, in words that mean the same in every process of this machine."""
-        state = settings.state
-        everywhere = state.url.partition(":")[0] in ("s3", "gs", "az")  # the others start at this folder, or its origin
-        return f"{state.endpoint if everywhere else self.config.resolve()} {state.url}"
 
     def stop_on_sigterm(self) -> None:
         """SIGTERM finishes the action at hand, saves, and ends with 0."""

@@ -36,7 +36,8 @@ def write_dashboard(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
     key = sheet.context.report_key
     known = issue is not None and marker.read(issue.body, comments.DASHBOARD, key) is not None
     previous = issue.body if issue is not None and known else None
-    data, beside = excerpts.dashboard_content(sheet.state), partial(excerpts.beside_dashboard, sheet)
+    data = excerpts.dashboard_content(sheet.state)
+    beside = partial(excerpts.beside_dashboard, sheet, data)
     text = comments.sticky(_body(sheet, branches), data, previous, sheet.now, key, comments.DASHBOARD, beside)
     if text is None:
         return

@@ -1,19 +1,21 @@
 """Excerpts: the part of the statefile that each sticky comment carries in its marker; a lost one is rebuilt from them.
 
 The lineage, what people ordered, and which runs there are count as content: a comment is edited when they change. The
-rest travels beside it, as it was at the last edit: the serial, the records of targets, what was published.
+rest travels beside it, as it was at the last edit: the serial, the records of targets, what was published. What nothing
+else tells has room first: orders, the edits of the merge request, the run keys of its targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from bot.core.excerpt_rows import CHANNELS, EDITS, EDITS_LEFT_OUT, RAN, TARGETS, Row, filled, order_rows
 from bot.core.gates import same_url
 from bot.core.migrations import migrated
 from bot.core.own_notes import own_note
@@ -21,14 +23,17 @@ from bot.core.sheet import Sheet
 from bot.core.statefile import Seen, without_zone
 from bot.errors import WrongUsage
 from bot.model.observed import Issue, MergeRequest
+from bot.model.runs import RunStatus
 from bot.model.state import VERSION, Edit, Hold, MergeRequestState, State, TargetState, Veto
 from bot.render import marker
-from bot.render.comments import DASHBOARD, STICKY
+from bot.render.comments import DASHBOARD, STICKY, Fits
 from bot.render.words import utc
 
-ORDERS_MOST = 6_000
-RECORDS_MOST = 12_000
-"""Characters of JSON that an excerpt takes at most, so that a comment stays below what forges allow (65,536)."""
+ORDERS_MOST = 24_000
+"""Characters of JSON that the orders of an excerpt take at most; compressed they are a fifth of that."""
+
+REASON_MOST = 500
+"""Characters of the reason that somebody gave."""
 
 CLOSED = "closed"
 """The kind of the marker of a closing comment."""
@@ -44,7 +49,8 @@ NEWEST = 100
 class Excerpt:
     """What a marker says of the statefile. `hold` is its merge request's; `left_out` counts what had no room.
 
-    `seen` is None where a release wrote it that knew of holds alone.
+    `seen` is None where a release wrote it that knew of holds alone. `base` is the config's branch of the bot that
+    wrote it; empty where a release wrote it that did not say.
     """
 
     part: State
@@ -52,12 +58,31 @@ class Excerpt:
     hold: Hold | None
     left_out: int
     changed_at: datetime | None
+    base: str = ""
+    edits_left_out: bool = False
+    """Whether its merge request has more edits than it tells."""
+    runs: Mapping[str, Ran] = field(default_factory=dict)
+    """The newest run of each target, also where its record had no room."""
+
+    def of_branch(self, base: str) -> bool:
+        """Whether the bot that has its config on this branch may have written it."""
+        return self.base in ("", base)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A target's newest run, in short: enough to find it at its server, and to tell the key of the next one."""
+
+    number: int
+    key: str = ""
+    status: RunStatus | None = None
 
 
 def content_of(state: State, record: MergeRequestState, urls: Collection[str]) -> dict[str, Any]:
     """What a merge request's marker says of orders and runs; `urls` are the code repositories of its targets."""
     targets = frozenset(edit.target for edit in record.edits)
-    hold = {"hold": [record.hold.by, utc(record.hold.at), record.hold.reason]} if record.hold is not None else {}
+    held = record.hold
+    hold = {"hold": [held.by, utc(held.at), held.reason[:REASON_MOST]]} if held is not None else {}
     runs = [found.run.key for each in sorted(targets) if (found := state.targets.get(each)) and found.run]
     orders = _orders_about(state, targets, urls)
     if record.batch in state.splits:
@@ -65,20 +90,24 @@ def content_of(state: State, record: MergeRequestState, urls: Collection[str]) -
     return {**hold, **_content(state.lineage, orders, runs)}
 
 
-def beside(sheet: Sheet, record: MergeRequestState) -> dict[str, Any]:
+def beside(sheet: Sheet, content: Mapping[str, Any], record: MergeRequestState, fits: Fits) -> dict[str, Any]:
     """What a merge request's marker carries beside its content: its own record, its targets' and their publishers'."""
     targets = sheet.context.desired.targets
     wanted = {edit.target: edit.new for edit in record.edits}
     subscribed = [pair for each in wanted if each in targets for pair in sheet.subscribed(targets[each])]
     publishers = {publisher for _, found in subscribed for publisher in found} - wanted.keys()
     shas = frozenset(wanted.values())
-    state = sheet.state
-    part = State(
-        merge_requests={record.branch: replace(record, hold=None)},
-        targets={each: slim(state.targets[each]) for each in (*sorted(publishers), *wanted) if each in state.targets},
-        channels={name: tuple(p for p in state.channels.get(name, ()) if p.sha in shas) for name, _ in subscribed},
-    )
-    return _beside(sheet, part, ("merge_requests", "targets", "channels"))
+    known = sheet.state.targets
+    channels = {name: [p for p in sheet.state.channels.get(name, ()) if p.sha in shas] for name, _ in subscribed}
+    rows: list[Row] = [
+        *order_rows(content),
+        (("state", "merge_requests", record.branch), lean(replace(record, hold=None, edits=()))),
+        *(((EDITS,), lean(each)) for each in reversed(record.edits)),
+        *(((RAN, each), _ran(known[each])) for each in wanted if each in known),
+        *(((*TARGETS, each), lean(slim(known[each]))) for each in (*wanted, *sorted(publishers)) if each in known),
+        *(((*CHANNELS, name), lean(each)) for name, found in channels.items() for each in reversed(found)),
+    ]
+    return filled(_head(sheet, content), rows, fits)
 
 
 def dashboard_content(state: State) -> dict[str, Any]:
@@ -98,7 +127,7 @@ def dashboard_content(state: State) -> dict[str, Any]:
     return _content(state.lineage, orders, runs)
 
 
-def beside_dashboard(sheet: Sheet) -> dict[str, Any]:
+def beside_dashboard(sheet: Sheet, content: Mapping[str, Any], fits: Fits) -> dict[str, Any]:
     """What the dashboard's marker carries beside its content: runs in flight, and what was deployed last."""
     first = datetime.min.replace(tzinfo=UTC)
 
@@ -106,8 +135,8 @@ def beside_dashboard(sheet: Sheet) -> dict[str, Any]:
         return record.run is not None and record.run.status.in_flight, record.deployed_at or first
 
     known = sorted((each for each in sheet.state.targets.values() if each.run is not None), key=age)
-    part = State(targets={each.id: slim(each) for each in known[-NEWEST:]})
-    return _beside(sheet, part, ("targets",))
+    records: list[Row] = [((*TARGETS, each.id), lean(slim(each))) for each in reversed(known[-NEWEST:])]
+    return filled(_head(sheet, content), [*order_rows(content), *records], fits)
 
 
 def vetoes_mark(sheet: Sheet, edits: Iterable[Edit]) -> str:
@@ -135,14 +164,28 @@ def read_excerpt(data: Mapping[str, Any]) -> Excerpt | None:
     orders, records = data.get("orders", {}), data.get("state", {})
     hold, left_out = data.get("hold"), data.get("left_out", 0)
     part = read_part({**orders, **records}) if isinstance(orders, dict) and isinstance(records, dict) else None
+    base = data.get("base", "")
+    left_out = left_out if isinstance(left_out, int) else 0
     try:
+        runs = msgspec.convert({key: _named(each) for key, each in data.get(RAN, {}).items()}, dict[str, Ran])
+        edits = msgspec.convert(data.get(EDITS, ()), tuple[Edit, ...])
         held = msgspec.convert(dict(zip(("by", "at", "reason"), hold, strict=True)), Hold) if hold else None
         changed_at = msgspec.convert(data.get("changed_at"), datetime | None)
-    except (msgspec.ValidationError, TypeError, ValueError):
+    except (msgspec.ValidationError, AttributeError, TypeError, ValueError):
         return None
     if part is None or without_zone(held) or without_zone(changed_at):
         return None
-    return Excerpt(part, seen, held, left_out if isinstance(left_out, int) else 0, changed_at)
+    own = {key: replace(each, edits=(*each.edits, *edits)) for key, each in part.merge_requests.items()}
+    return Excerpt(
+        part=replace(part, merge_requests=own),
+        seen=seen,
+        hold=held,
+        left_out=left_out,
+        changed_at=changed_at,
+        base=base if isinstance(base, str) else "",
+        edits_left_out=bool(data.get(EDITS_LEFT_OUT, left_out and not own)),
+        runs=runs,
+    )
 
 
 def read_part(document: Mapping[str, Any]) -> State | None:
@@ -154,25 +197,32 @@ def read_part(document: Mapping[str, Any]) -> State | None:
     return None if without_zone(part) else part
 
 
-def excerpt_on(merge_request: MergeRequest, me: str, key: bytes | None) -> Excerpt | None:
-    """The excerpt on a merge request, from the bot's own sticky comment."""
+def excerpt_on(merge_request: MergeRequest, me: str, key: bytes | None, base: str = "") -> Excerpt | None:
+    """The excerpt on a merge request, from the bot's own sticky comment for this branch of the config."""
     note = own_note(merge_request.notes, me, STICKY, key)
-    data = marker.read(note.body, STICKY, key) if note is not None else None
-    return read_excerpt(data) if data is not None else None
+    return _excerpt_in(note.body, STICKY, key, base) if note is not None else None
 
 
-def excerpt_of_dashboard(issue: Issue | None, key: bytes | None) -> Excerpt | None:
-    """The excerpt in the dashboard's text."""
-    data = marker.read(issue.body, DASHBOARD, key) if issue is not None else None
-    return read_excerpt(data) if data is not None else None
+def excerpt_of_dashboard(issue: Issue | None, key: bytes | None, base: str = "") -> Excerpt | None:
+    """The excerpt in the dashboard's text, if it is that of the bot for this branch of the config."""
+    return _excerpt_in(issue.body, DASHBOARD, key, base) if issue is not None else None
+
+
+def _excerpt_in(body: str, kind: str, key: bytes | None, base: str) -> Excerpt | None:
+    data = marker.read(body, kind, key)
+    found = read_excerpt(data) if data is not None else None
+    return found if found is not None and found.of_branch(base or found.base) else None
 
 
 def sightings(
-    merge_requests: Iterable[MergeRequest], dashboard: Issue | None, me: str, key: bytes | None
+    merge_requests: Iterable[MergeRequest], dashboard: Issue | None, me: str, key: bytes | None, base: str = ""
 ) -> tuple[tuple[str, Seen], ...]:
-    """Every statefile that the bot's own reports speak of, with where they do; the highest serials first."""
-    found = [(f"on !{each.iid}", excerpt_on(each, me, key)) for each in merge_requests if each.author == me]
-    found.append(("on the dashboard", excerpt_of_dashboard(dashboard, key)))
+    """Every statefile that the bot's own reports speak of, with where they do; the highest serials first.
+
+    `base` is the config's branch: another bot of the same account, for another branch, has a statefile of its own.
+    """
+    found = [(f"on !{each.iid}", excerpt_on(each, me, key, base)) for each in merge_requests if each.author == me]
+    found.append(("on the dashboard", excerpt_of_dashboard(dashboard, key, base)))
     seen = [(where, excerpt.seen) for where, excerpt in found if excerpt is not None and excerpt.seen is not None]
     return tuple(sorted(seen, key=lambda each: -each[1].serial))
 
@@ -219,7 +269,7 @@ def fitted(document: Mapping[str, Any], most: int) -> tuple[dict[str, Any], int]
 
 def _content(lineage: str, orders: State, runs: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {"lineage": lineage}
-    plain = lean(orders)
+    plain = _with_short_reasons(lean(orders))
     told, _ = fitted({name: plain[name] for name in ORDERS if name in plain}, ORDERS_MOST)
     if told:
         found["orders"] = told
@@ -228,12 +278,30 @@ def _content(lineage: str, orders: State, runs: list[str]) -> dict[str, Any]:
     return found
 
 
-def _beside(sheet: Sheet, part: State, order: tuple[str, ...]) -> dict[str, Any]:
-    """The serial is that of the write that comes before the comment."""
-    plain = lean(part)
-    records, left_out = fitted({name: plain[name] for name in order if name in plain}, RECORDS_MOST)
-    found = {"serial": next_serial_of(sheet), "state": {"version": VERSION, **records}}
-    return {**found, "left_out": left_out} if left_out else found
+def _with_short_reasons(value: Any) -> Any:
+    """Plain JSON in which nobody's reason takes the room of everything else."""
+    if isinstance(value, dict):
+        cut = {"reason": str(value["reason"])[:REASON_MOST]} if isinstance(value.get("reason"), str) else {}
+        return {key: _with_short_reasons(each) for key, each in value.items()} | cut
+    return list(map(_with_short_reasons, value)) if isinstance(value, list) else value
+
+
+def _head(sheet: Sheet, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The serial is that of the write that comes before the comment.
+
+    The orders of the content are written by rows, as there may be no room for all.
+    """
+    head = {"serial": next_serial_of(sheet), "base": sheet.context.settings.branch, "state": {"version": VERSION}}
+    return {**head, "orders": {}} if "orders" in content else head
+
+
+def _ran(record: TargetState) -> list[Any]:
+    run = record.run
+    return [record.run_number, run.key, run.status.value] if run is not None else [record.run_number]
+
+
+def _named(row: Any) -> dict[str, Any]:
+    return dict(zip(("number", "key", "status"), row, strict=False))
 
 
 def next_serial_of(sheet: Sheet) -> int:

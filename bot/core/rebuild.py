@@ -16,6 +16,7 @@ from bot.core.context import Context
 from bot.core.excerpts import Excerpt, excerpt_of_dashboard, excerpt_on, vetoes_on
 from bot.core.opening import opened_sheet
 from bot.core.rebuild_orders import take_orders_back, take_vetoes
+from bot.core.rebuild_records import records, say_unread
 from bot.core.rebuild_targets import answered, ran, take_history, take_publications, take_targets
 from bot.core.statefile import Seen, accepted
 from bot.core.taking import Taking, Told
@@ -95,20 +96,24 @@ def _rebuilt(taking: Taking) -> Rebuilt:
 
 
 def _is_own(context: Context, merge_request: MergeRequest) -> bool:
-    return merge_request.source_branch.startswith(PREFIX) and merge_request.author == context.observed.me
+    of_ours = merge_request.source_branch.startswith(PREFIX) and merge_request.author == context.observed.me
+    return of_ours and merge_request.target_branch == context.settings.branch
 
 
 def _told(taking: Taking, own: Sequence[MergeRequest]) -> list[Told]:
     """What the comments say, the oldest first."""
-    observed, key = taking.context.observed, taking.context.report_key
+    observed, key, base = taking.context.observed, taking.context.report_key, taking.context.settings.branch
     found: list[Told] = []
+    unread: list[MergeRequest] = []
     for each in own:
-        excerpt = excerpt_on(each, observed.me, key)
+        excerpt = excerpt_on(each, observed.me, key, base)
         if excerpt is not None:
             found.append(Told(f"!{each.iid}", excerpt, _current(taking, each, excerpt), each))
         elif each.state is MergeRequestStatus.OPENED:
             taking.missing.append(f"!{each.iid}: it has no report that can be read: holds on it are not known")
-    board = excerpt_of_dashboard(observed.dashboard, key)
+        elif each.state is MergeRequestStatus.MERGED:
+            unread.append(each)
+    board = excerpt_of_dashboard(observed.dashboard, key, base)
     if board is not None:
         found.append(Told("the dashboard", board, current=True))
     elif not taking.context.settings.dashboard_title:
@@ -116,7 +121,8 @@ def _told(taking: Taking, own: Sequence[MergeRequest]) -> list[Told]:
     for told in found:
         if told.excerpt.left_out:
             many = f"{told.where}: its comment had no room for {told.excerpt.left_out} records"
-            taking.missing.append(f"{many}; those targets are as they are found")
+            taking.missing.append(f"{many}; of those, the next lines name what may not have run")
+    say_unread(taking, unread, found)
     return sorted(found, key=lambda each: each.serial)
 
 
@@ -125,8 +131,9 @@ def _current(taking: Taking, merge_request: MergeRequest, excerpt: Excerpt) -> b
     if merge_request.state is not MergeRequestStatus.MERGED:
         return merge_request.state is MergeRequestStatus.OPENED
     told = Told("", excerpt, current=False)
+    known = records(taking, told)
     present = [e for e in told.edits if e.target in taking.targets and taking.targets[e.target].ref == e.new]
-    return any(not ran(excerpt.part.targets.get(each.target), each.new) for each in present)
+    return any(not ran(known.get(each.target), each.new) for each in present)
 
 
 def _take_vetoes(taking: Taking, own: Sequence[MergeRequest], told: Sequence[Told]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bot.core import channels, diff
 from bot.core.follow import describe, observed_run, settled
+from bot.core.rebuild_records import records, take_untold
 from bot.core.statefile import Seen
 from bot.core.taking import Taking, Told
 from bot.model.desired import Desired, Target, is_sha
@@ -45,7 +46,7 @@ def take_targets(taking: Taking, told: Sequence[Told]) -> None:
     best: dict[str, tuple[bool, TargetState, Told]] = {}
     for each in told:
         own = {edit.target for edit in each.edits}
-        for name, record in each.excerpt.part.targets.items():
+        for name, record in records(taking, each).items():
             in_flight = record.run is not None and record.run.status.in_flight
             current = each.current and (name in own or (each.merge_request is None and in_flight))
             known = best.get(name)
@@ -55,17 +56,7 @@ def take_targets(taking: Taking, told: Sequence[Told]) -> None:
         target = taking.targets.get(name)
         if target is not None and name in taking.state.targets:
             _take_target(taking, target, record, each, current=current)
-    _warn_untold(taking, told, best.keys())
-
-
-def _warn_untold(taking: Taking, told: Sequence[Told], known: Iterable[str]) -> None:
-    known = frozenset(known)
-    for each in told:
-        for edit in each.edits if each.current else ():
-            target = taking.targets.get(edit.target)
-            if target is not None and target.ref == edit.new and edit.target not in known:
-                words = f"{edit.target}: whether {short(edit.new)} has run is not known"
-                taking.missing.append(f"{words}; `retry {edit.target}` runs it")
+    take_untold(taking, told, best)
 
 
 def _take_target(taking: Taking, target: Target, told: TargetState, by: Told, *, current: bool) -> None:

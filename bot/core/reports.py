@@ -5,7 +5,7 @@ A comment is edited in place, and only when what it says has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -84,12 +84,12 @@ def _report(
     """
     note, previous = _previous(sheet, merge_request)
     data: dict[str, Any] = {"branch": branch}
-    beside: Callable[[], dict[str, Any]] = dict
+    beside: comments.Beside = comments.nothing_beside
     if record is not None:
         targets = sheet.context.desired.targets
         urls = {targets[edit.target].url for edit in record.edits if edit.target in targets}
         data |= excerpts.content_of(sheet.state, record, urls)
-        beside = partial(excerpts.beside, sheet, record)
+        beside = partial(excerpts.beside, sheet, data, record)
     text = comments.sticky(body, data, previous, sheet.now, sheet.context.report_key, beside=beside)
     if text is None:
         return False

@@ -30,8 +30,21 @@ STICKY = "report"
 DASHBOARD = "dashboard"
 """The kind of the dashboard's marker."""
 
+LARGEST = 60_000
+"""Characters of a comment with its marker: forges take 65,536 at least, and one that is refused is not there at all."""
+
+LARGEST_TEXT = 44_000
+"""Characters of what a person reads; the rest is for the marker."""
+
+Fits = Callable[[Mapping[str, Any]], bool]
+"""Whether a comment has room for these fields in its marker."""
+
+Beside = Callable[[Fits], Mapping[str, Any]]
+
+_SHARES = (1, 2, 4, 8, 16, 32)
 _MOST_TITLES = 20
 _MOST_GROUPS = 10
+_CUT = "\n\n… and more than a comment can hold.\n"
 _REPOSITORY = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~-]+)+")
 _PAGE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:/[A-Za-z0-9._~%?=#/-]*)?")
 
@@ -194,17 +207,17 @@ DASHBOARD_VERBS = (
 
 def promotion_report(view: PromotionView) -> str:
     """Write the sticky comment of a promotion merge request, without marker and time."""
-    return _say("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
+    return _bounded("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
 
 
 def change_report(view: ChangeView) -> str:
     """Write the sticky comment of a person's merge request, without marker and time."""
-    return _say("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
+    return _bounded("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
 
 
 def dashboard(view: DashboardView) -> str:
     """Write the dashboard issue, without marker and time."""
-    return _say("dashboard.md.j2", view=view, verbs=DASHBOARD_VERBS)
+    return _bounded("dashboard.md.j2", view=view, verbs=DASHBOARD_VERBS)
 
 
 def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool = False) -> MergeRequestText:
@@ -214,7 +227,7 @@ def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool =
         title = f"{verb} {neutral.plain(edits[0].target)} to {short(edits[0].new)}"
     else:
         title = f"{verb} {len(edits)} targets (batch {neutral.plain(batch)})"
-    description = _say("description.md.j2", edits=edits)
+    description = _bounded("description.md.j2", edits=edits)
     return MergeRequestText(title, description, _say("commit.txt.j2", title=title, edits=edits))
 
 
@@ -225,12 +238,17 @@ def closing_comment(kind: str, why: str = "") -> str:
 
 def answer(given: Answer) -> str:
     """Answer a command."""
-    return _say("answer.md.j2", answer=given)
+    return _bounded("answer.md.j2", answer=given)
 
 
 def help_section(prefix: str, usages: Iterable[str]) -> Section:
     """Answer `help`: how every verb is written."""
     return Section("Commands", tuple(f"`{prefix} {usage}`" for usage in usages))
+
+
+def nothing_beside(_fits: Fits) -> Mapping[str, Any]:
+    """For a marker that carries its content alone."""
+    return {}
 
 
 def sticky(
@@ -240,20 +258,30 @@ def sticky(
     now: datetime,
     key: bytes | None,
     kind: str = STICKY,
-    beside: Callable[[], Mapping[str, Any]] = dict,
+    beside: Beside = nothing_beside,
 ) -> str | None:
     """Complete a sticky text with the time of its last change and its marker, or None if nothing changed.
 
     `data` goes into the marker beside `content`, a hash of body and data, and `changed_at`. The comparison is by that
     hash: a forge may store a text with other white space than it was sent. What `beside` gives goes into the marker
-    too, but is no reason to edit anything.
+    too, in the place of a field of `data` that has its name; but it is no reason to edit anything. It is told what
+    there is room for.
     """
     known = marker.read(previous, kind, key) if previous is not None else None
-    content = hashlib.sha256(f"{body}\n{marker.mark(kind, data, None)}".encode()).hexdigest()
+    content = hashlib.sha256(f"{body}\n{marker.plain(kind, data)}".encode()).hexdigest()
     if known is not None and known.get("content") == content:
         return None
-    written = marker.mark(kind, {**beside(), **data, "content": content, "changed_at": utc(now)}, key)
-    return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
+    own = {"content": content, "changed_at": utc(now)}
+
+    def whole(more: Mapping[str, Any]) -> str:
+        written = marker.mark(kind, {**data, **more, **own}, key)
+        return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
+
+    def fits(more: Mapping[str, Any]) -> bool:
+        readable = len(marker.plain(kind, {**data, **more, **own})) <= marker.LARGEST
+        return readable and len(whole(more)) <= LARGEST
+
+    return whole(beside(fits))
 
 
 def short(ref: str) -> str:
@@ -275,6 +303,16 @@ def _groups(changes: Sequence[PromotionChange]) -> list[PromotionChange]:
     """Join targets that move over the same commits; their titles are shown once."""
     groups = {(change.url, change.old, change.new): change for change in changes if change.titles or change.note}
     return [replace(each, titles=each.titles[:_MOST_TITLES]) for each in list(groups.values())[:_MOST_GROUPS]]
+
+
+def _bounded(template: str, **values: Any) -> str:
+    """Fill a template; where the text is too long, with a part of the entries of each list, and cut off at the last."""
+    text = ""
+    for share in _SHARES:
+        text = _say(template, share=share, **values)
+        if len(text) <= LARGEST_TEXT:
+            return text
+    return text[: text.rindex("\n", 0, LARGEST_TEXT - len(_CUT))].rstrip() + _CUT
 
 
 def _say(template: str, **values: Any) -> str:

@@ -45,7 +45,7 @@ from bot.core.rebuild import Rebuilt, adopt_all, take_back, with_answers
 from bot.core.statefile import REPLACED_KEPT, Seen, accepted, contradiction, read_seen, write_seen
 from bot.model.desired import Desired, Target
 from bot.model.observed import Issue, MergeRequest, MergeRequestStatus, RunFact, Unreachable
-from bot.model.plan import CloseMergeRequest, CommentAction, DashboardAction
+from bot.model.plan import CloseMergeRequest, CommentAction, DashboardAction, Gate, StartRun
 from bot.model.runs import RunAction, RunStatus
 from bot.model.state import (
     Block,
@@ -64,7 +64,7 @@ from bot.model.state import (
     Veto,
 )
 from bot.render import marker
-from bot.render.comments import STICKY, sticky
+from bot.render.comments import LARGEST, STICKY, Fits, sticky
 
 A, B, C = sha("a"), sha("b"), sha("c")
 KEY = b"a key"
@@ -81,16 +81,20 @@ def lost(*records: TargetState, **fields: Any) -> State:
 
 
 def reported(
-    before: State, *edits: Edit, config: Desired | None = None, ours: Any = None, **fields: Any
+    before: State, *edits: Edit, config: Desired | None = None, ours: Any = None, room: int = 0, **fields: Any
 ) -> MergeRequest:
-    """A merge request with the report that the last pass before the loss left on it."""
+    """A merge request with the report that the last pass before the loss left on it; `room`: characters of JSON."""
     request = merge_request(**fields)
     kept = mr_record(request, *(edits or (EDIT,)), **(ours or {}))
     config = config or desired(prod(), stage())
     made = sheet(context(recorded=before, config=config))
     urls = {config.targets[each.target].url for each in kept.edits if each.target in config.targets}
     data = {"branch": request.source_branch, **content_of(before, kept, urls)}
-    text = sticky("body\n", data, None, NOW - HOUR, KEY, beside=lambda: beside(made, kept))
+
+    def told(fits: Fits) -> dict[str, Any]:
+        return beside(made, data, kept, (lambda more: len(json.dumps(more)) <= room) if room else fits)
+
+    text = sticky("body\n", data, None, NOW - HOUR, KEY, beside=told)
     assert text is not None
     return replace(request, notes=(*request.notes, note(text, "7", ME)))
 
@@ -123,7 +127,7 @@ def rebuilt(
     found = take_back(adopted, given, own, past, known)
     asked = {each.run.key for each in found.to_ask.targets.values() if each.run is not None}
     assert {each.run.key for each in found.begun.values() if each.run is not None} <= asked
-    return with_answers(found, given, runs or {})
+    return with_answers(found, given, {} if runs is None else runs)
 
 
 def louder(given: Target) -> Target:
@@ -210,15 +214,116 @@ def test_an_excerpt_has_an_end() -> None:
     assert set(found) == {"pins"}
     assert list(found["pins"])[-1] == "49", "the newest stay"
     assert left_out == 100 - len(found["pins"])
-    targets = [prod(f"svc/web/t{n}", index=n) for n in range(200)]
-    before = lost(*(record(each, run=a_run(each)) for each in targets), record(stage(), B))
-    request = reported(before, *(moved(each, B) for each in targets), config=desired(*targets, stage()))
-    assert len(request.notes[0].body) < 40_000
+
+
+def many(count: int, ref: str = A) -> list[Target]:
+    """Targets with names as long as they are in use; those of a batch are in one file."""
+    return [prod(f"customer-orders/customer-orders/production-{n:03d}", ref, index=n) for n in range(count)]
+
+
+def merged_before(count: int, room: int = 0, **runs: Any) -> tuple[MergeRequest, Desired]:
+    """A promotion of so many targets, merged when the statefile was lost already, and the config that it left."""
+    old = many(count)
+    before = lost(record(stage(), B), *(record(each, **runs) for each in old))
+    edits = [moved(each, B) for each in old]
+    fields: dict[str, Any] = {"branch": f"saasbot/{old[0].file}", "state": MERGED}
+    request = reported(before, *edits, config=desired(stage(), *old), room=room, **fields)
+    return request, desired(stage(), *many(count, B))
+
+
+class Never(dict[str, Any]):
+    """Servers that know no run."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        del key, default
+
+
+@pytest.mark.parametrize(("count", "room"), [(80, 0), (300, 0), (80, 34_000), (80, 27_000)])
+def test_no_promotion_of_many_targets_is_taken_for_run(count: int, room: int) -> None:
+    """Whole records, then run numbers and edits alone; at any size the next key is known, and its server asked."""
+    request, config = merged_before(count, room, run_number=4)
+    assert len(request.notes[0].body) < LARGEST
     told = excerpt_on(request, ME, KEY)
     assert told is not None
-    assert 0 < len(told.part.targets) < 200
-    again = rebuilt(request, config=desired(*targets, stage()))
-    assert any("had no room for" in each for each in again.missing)
+    assert len(told.part.targets) + len(told.runs) == count + (len(told.part.targets) > count)
+    assert (told.left_out == 0) == (room == 0)
+    found = rebuilt(request, config=config, runs=Never())
+    kept = [found.state.targets[each.id] for each in many(count)]
+    assert {(each.sha, each.ref, each.run_number) for each in kept} == {(A, A, 4)}
+    assert not any("is not known" in each for each in found.missing)
+
+
+@pytest.mark.parametrize("room", [20_000, 9_000, 600])
+def test_what_had_no_room_at_all_waits_for_a_human_by_name(room: int) -> None:
+    request, config = merged_before(80, room)
+    found = rebuilt(request, config=config, runs=Never())
+    unknown = 0
+    for each in many(80):
+        kept = found.state.targets[each.id]
+        words = f"{each.id}: whether {B[:7]} has run is not known; `retry {each.id}` runs it"
+        assert (kept.sha == B) == (words in found.missing)
+        if kept.sha == B:
+            assert kept.run is not None
+            assert (kept.run.status, kept.run.sha) == (RunStatus.UNKNOWN, B)
+            unknown += 1
+    assert any("had no room for" in each for each in found.missing)
+    plan = decided(context(config=config, recorded=found.state, seen=observed(refs={URL: {"main": B}})))
+    stopped = {each.subject for each in plan.held if each.gate is Gate.UNKNOWN}
+    assert len(stopped) == unknown > 0
+    assert not stopped & {each.subject for each in of_kind(plan, StartRun)}
+
+
+def test_a_run_that_a_comment_tells_in_short_is_followed() -> None:
+    config = desired(prod(ref=B), stage())
+    key = next_key(5)
+    ran = record(prod(ref=B), run=a_run(prod(ref=B), B, RunStatus.RUNNING, number=5, key=key), run_number=5)
+    whole = reported(lost(ran, record(stage(), B)), config=config, state=MERGED)
+    room = len(json.dumps(marker.read(whole.notes[0].body, STICKY, KEY)))
+    cut = (reported(lost(ran, record(stage(), B)), config=config, state=MERGED, room=n) for n in range(room, 0, -20))
+    request = next(each for each in cut if (told := excerpt_on(each, ME, KEY)) and told.runs)
+    run = rebuilt(request, config=config, runs={key: RunFact(RunStatus.RUNNING, "h9")}).state.targets[PROD].run
+    assert run is not None
+    assert (run.key, run.number, run.status, run.handle, run.previous) == (key, 5, RunStatus.RUNNING, "h9", A)
+    assert run.instance == prod().pipeline.instance
+    other = rebuilt(request, config=desired(louder(prod(ref=B)), stage()), runs=Never())
+    kept = other.state.targets[PROD].run
+    assert kept is not None
+    assert kept.status is RunStatus.UNKNOWN, "its configuration then is not known"
+
+
+def test_a_merged_one_whose_report_cannot_be_read_is_told_of() -> None:
+    request = merge_request(state=MERGED)
+    assert any(f"whether these have run is not known: {PROD}" in each for each in rebuilt(request).missing)
+
+
+def test_a_long_reason_takes_nothing_elses_room() -> None:
+    blocks = (Block(URL, C, "ana", NOW, "\N{PILE OF POO}" * 50_000),)
+    request = reported(replace(FULL, blocks=blocks), ours={"hold": Hold("bob", NOW, "x" * 60_000)})
+    assert len(request.notes[0].body) < LARGEST
+    found = excerpt_on(request, ME, KEY)
+    assert found is not None
+    assert (found.left_out, found.part.pins) == (0, FULL.pins)
+    assert found.hold == Hold("bob", NOW, "x" * 500)
+
+
+def test_a_comment_that_the_last_release_wrote_is_read() -> None:
+    """Its records stood in one place, uncompressed, and it named no branch."""
+    (written,) = reported(lost()).notes
+    data = dict(marker.read(written.body, STICKY, KEY) or {})
+    own = data["state"]["merge_requests"]["saasbot/svc.yml"]
+    own["edits"] = data.pop("edits")
+    del data["base"]
+    old = f"body\n{marker.plain(STICKY, data)}\n"
+    found = excerpt_on(merge_request(notes=(note(old, "7", ME),)), ME, None, "main")
+    assert found is not None
+    assert found.part.merge_requests["saasbot/svc.yml"].edits == (EDIT,)
+
+
+def test_the_reports_of_a_bot_for_another_branch_speak_of_its_own_statefile() -> None:
+    request, issue = reported(lost()), board(lost())
+    assert len(sightings([request], issue, ME, KEY, "main")) == 2
+    assert sightings([request], issue, ME, KEY, "release") == ()
+    assert excerpts.excerpt_of_dashboard(issue, KEY, "release") is None
 
 
 def test_many_orders_on_the_dashboard_end_with_the_newest() -> None:

@@ -19,6 +19,8 @@ from bot.model.runs import Reason, RunStatus
 from bot.model.state import Answer, Edit, Hold, Veto
 from bot.render import marker
 from bot.render.comments import (
+    LARGEST,
+    LARGEST_TEXT,
     STICKY,
     ChangeView,
     DashboardView,
@@ -399,3 +401,33 @@ def test_the_commands_render_as_a_list() -> None:
     html = MarkdownIt("commonmark").enable("table").render(promotion_report(PromotionView((CHANGE,))))
     assert html.count("<tr>") == 2
     assert "<li><code>/saasbot help</code>" in html
+
+
+def test_no_comment_is_longer_than_a_forge_takes() -> None:
+    long = "*_`@x#1 " * 400
+    name = "service/with/a-name-of-some-length-" + "x" * 60
+    titles = tuple(Title(A, long) for _ in range(30))
+    changes = tuple(
+        PromotionChange(f"{name}{n}", "https://github.com/acme/some-service", A, f"{n:040x}", titles)
+        for n in range(200)
+    )
+    held = tuple(Held(f"target:{name}{n}", Gate.SOAK, long) for n in range(200))
+    sections = tuple(Section(long, (long,) * 200) for _ in range(20))
+    runs = tuple(RunLine(name, B, RunStatus.FAILED, long) for _ in range(200))
+    view = PromotionView(changes, held=held, runs=runs, answers=sections)
+    boards = DashboardView(
+        attention=held, waiting=held, runs=runs, deployed=tuple(DeployedLine(name, B, NOW) for _ in range(999))
+    )
+    for text in (
+        promotion_report(view),
+        dashboard(boards),
+        change_report(ChangeView(held=held, answers=sections)),
+        answer(Answer("1", 1, "ana", "explain", ok=True, text="\n".join([long] * 900))),
+    ):
+        assert len(text) <= LARGEST_TEXT
+        whole = sticky(text, {"lineage": "x"}, None, NOW, b"key", beside=lambda fits: {"full": fits({"rest": A})})
+        assert whole is not None
+        assert len(whole) <= LARGEST
+    assert "more" in promotion_report(view)
+    small = promotion_report(PromotionView(changes[:3]))
+    assert small.count("| `service/") == 3, "nothing is left out where there is room"

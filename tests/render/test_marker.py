@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
+import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.render.marker import mark, read
+from bot.render.marker import LARGEST, mark, plain, read
 
 KEYS = st.none() | st.binary(min_size=1, max_size=40)
 JSON = st.recursive(
@@ -53,3 +55,31 @@ def test_a_changed_payload_is_refused() -> None:
     assert read(signed, "report", b"key") == {"a": 1}
     assert read(forged, "report", b"key") is None
     assert read("", "report", b"key") is None
+
+
+def test_long_data_is_compressed_and_what_older_releases_wrote_is_read() -> None:
+    data = {"targets": [f"customer-orders/{n}" for n in range(500)]}
+    written, old = mark("report", data, None), plain("report", data)
+    assert len(written) < len(old) / 3
+    assert read(written, "report", None) == read(old, "report", None) == data
+    assert plain("report", dict(reversed([*{"a": 1, "b": 2}.items()]))) == plain("report", {"a": 1, "b": 2})
+
+
+def packed(data: bytes) -> str:
+    return f"<!-- saasbot:report ={base64.b64encode(data, b'._').decode()} unsigned -->"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"nothing of zlib",
+        zlib.compress(json.dumps({"a": "x" * 100}).encode())[:-5],
+        zlib.compress(b"{}") + b"more",
+        zlib.compress(json.dumps({"a": "x" * LARGEST}).encode()),
+        zlib.compress(b"[" * 100_000),
+    ],
+    ids=["other", "cut off", "more", "too large", "too deep"],
+)
+def test_what_cannot_be_unpacked_is_none(payload: bytes) -> None:
+    assert read(packed(payload), "report", None) is None
+    assert read(packed(zlib.compress(b'{"a":1}')), "report", None) == {"a": 1}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from bot.core.statefile import decode, encode
 from bot.errors import LostState, StateRace
 from bot.model.state import State
 from bot.ports import Refused, StateStore
+from bot.providers.state_place import state_place
 from bot.reconcile import Job, reconcile
+from bot.settings import StateSettings
 
 
 @pytest.fixture
@@ -31,6 +35,10 @@ def due(plain: World) -> World:
 
 def statefile(world: World) -> Path:
     return world.root / "state.json"
+
+
+def git(*args: str) -> None:
+    subprocess.run(["git", *args], check=True, capture_output=True)
 
 
 def read(path: Path) -> State:
@@ -175,3 +183,70 @@ def test_a_statefile_of_the_last_release_is_read_and_not_written_for_that(new_wo
     world.commit()
     world.reconcile()
     assert json.loads(statefile(world).read_bytes())["version"] == 2
+
+
+def test_a_statefile_that_is_gone_is_missed_by_the_machine_that_saw_it(plain: World) -> None:
+    """Nothing at the forge speaks of it yet; a version that came meanwhile would be taken for run."""
+    plain.reconcile()
+    sha = plain.commit()
+    kept = statefile(plain).read_bytes()
+    statefile(plain).unlink()
+    for command in ("reconcile", "plan"):
+        ended = plain.saasbot(command)
+        assert (ended.code, ended.out, statefile(plain).exists()) == (2, "", False)
+        assert f"this machine has seen one of lineage {decode(kept, 'it').lineage}" in ended.err
+        assert "`saasbot state rebuild`" in ended.err
+        assert "--bootstrap adopt" in ended.err
+    statefile(plain).write_bytes(kept)
+    plain.reconcile()
+    assert [run[1] for run in plain.runs()] == [sha]
+
+
+def test_a_fresh_start_is_known_to_the_other_machines_that_saw_the_lost_one(
+    plain: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.reconcile()
+    lost = read(statefile(plain)).lineage
+    shutil.copytree(os.environ["SAASBOT_CACHE_DIR"], plain.root / "another-cache")
+    statefile(plain).unlink()
+    assert plain.saasbot("reconcile", "--bootstrap", "adopt").code == 0
+    assert plain.saasbot("reconcile").code == 0, "this machine remembers the new one"
+    assert read(statefile(plain)).replaced == (lost,)
+    elsewhere(plain, monkeypatch)
+    assert plain.saasbot("reconcile").code == 0
+
+
+def test_two_bots_whose_checkouts_take_turns_at_a_path_are_two(tmp_path: Path) -> None:
+    """As in containers that share a cache: what is remembered is remembered of a statefile, not of a folder."""
+    checkout = tmp_path / "workspace"
+    settings = StateSettings(url="git:refs/saasbot/state")
+    git("init", "-q", str(checkout))
+    names = set()
+    for origin in ("https://git.example.com/a.git", "https://git.example.com/b.git", "../a", "git@example.com:a"):
+        git("-C", str(checkout), "config", "remote.origin.url", origin)
+        names |= {state_place(settings, checkout, {}), state_place(settings, checkout, {})}
+    assert len(names) == 4
+    elsewhere = tmp_path / "other" / "workspace"
+    git("clone", "-q", "--no-local", str(checkout), str(elsewhere))
+    for folder in (checkout, elsewhere):
+        git("-C", str(folder), "config", "remote.origin.url", "https://me:word@git.example.com/a.git")
+    assert state_place(settings, checkout, {}) == state_place(settings, elsewhere, {})
+    assert "word" not in state_place(settings, checkout, {})
+
+
+def test_a_file_and_an_object_are_named_by_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "config")
+    here = StateSettings(url="file:../state.json")
+    assert state_place(here, tmp_path / "config", {}) == f"file {tmp_path / 'state.json'}"
+    assert state_place(StateSettings(url="file:state.json"), tmp_path / "link", {}) == (
+        f"file {tmp_path / 'config' / 'state.json'}"
+    )
+    there = StateSettings(url="s3://bucket/state.json.zst")
+    servers: tuple[dict[str, str], ...] = ({}, {"AWS_ENDPOINT_URL": "https://staging.example"}, {"AWS_ENDPOINT_URL": "https://live.example"})
+    assert len({state_place(there, tmp_path, each) for each in servers}) == 3
+    named = StateSettings(url="s3://bucket/state.json.zst", endpoint="https://live.example")
+    assert state_place(named, tmp_path, servers[1]) == state_place(there, tmp_path, servers[2])
+    azure = StateSettings(url="az://box/state.json.zst")
+    accounts = ({"AZURE_STORAGE_ACCOUNT_NAME": name, "AZURE_STORAGE_ACCOUNT_KEY": "eA=="} for name in ("one", "two"))
+    assert len({state_place(azure, tmp_path, each) for each in accounts}) == 2
