@@ -13,6 +13,7 @@ from bot.config.load import Loaded, load
 from bot.core.context import Context
 from bot.core.decide import deliberate
 from bot.core.excerpts import sightings
+from bot.core.intents import dated
 from bot.core.rebuild import Rebuilt, adopt_all, take_back, with_answers
 from bot.core.record import settle
 from bot.core.statefile import ACCEPT, Seen, accepted, contradiction, decode, encode, next_serial, read_seen, write_seen
@@ -92,6 +93,7 @@ def reconcile(job: Job, commands: tuple[Note, ...] = (), started: int = 0) -> Re
     base = job.ports.config.fetch(job.settings.branch)
     context, decided = _decided(job, before, job.ports.config.tree(base), base, commands, started)
     _refuse_lost(job, context)
+    decided = dated(decided, job.ports.clock.now())
     state, etag = _save_intent(job, context, decided, before.etag)
     outcomes = tuple(_acted(job, context, decided))
     _save_outcomes(job, context, decided, outcomes, state, etag)

@@ -201,7 +201,7 @@ def without_a_token(world: MemoryWorld) -> None:
 def too_late(world: MemoryWorld) -> None:
     """Between the intent and the start the process stands still for a minute."""
     clock = world.ports().clock
-    readings = iter([world.now, world.now, world.now + timedelta(minutes=1)])
+    readings = iter([world.now, world.now, world.now, world.now + timedelta(minutes=1)])
     slow = MemoryClock(lambda: next(readings, world.now + timedelta(minutes=1)))
     assert clock.now() == world.now
     world.one_pass(replace(world.ports(), clock=slow))

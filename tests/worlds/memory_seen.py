@@ -12,7 +12,6 @@ What is left out, and why:
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from bisect import bisect_right
@@ -25,6 +24,7 @@ from worlds.memory_world import MemoryWorld
 
 from bot.model.observed import Note
 from bot.providers.forge.local_store import StoredMergeRequest, StoredNote
+from bot.render import marker
 
 STEP = timedelta(hours=1)
 """The least time from one step of a story to the next."""
@@ -74,7 +74,7 @@ def _said(body: str) -> str:
 
 def _opened(found: re.Match[str]) -> str:
     """A marker without the code that it is written in."""
-    data = json.loads(base64.b64decode(found[2], b"._"))
+    data = marker.read(found[0], found[1], None) or {}
     return f"<!-- {found[1]} {json.dumps({name: data.get(name) for name in MARKED})} -->"
 
 
