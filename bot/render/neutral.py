@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import quote
 
 REDACTED = "[redacted]"
@@ -99,8 +100,12 @@ def sentence(text: str, limit: int = 500) -> str:
     return "".join(said)
 
 
+@lru_cache(maxsize=2048)
 def _line(text: str, limit: int) -> str:
-    """One line without control, format or separator characters, redacted, cut at the limit."""
+    """One line without control, format or separator characters, redacted, cut at the limit.
+
+    Remembered: a text that is too long for a forge is written again and again with fewer of the same entries.
+    """
     printable = "".join(char if char.isprintable() else " " for char in text[:_LONGEST].replace(BREAK, ""))
     line = " ".join(redact(printable).split())
     return line if len(line) <= limit else line[: max(limit - 1, 0)].rstrip() + "…"

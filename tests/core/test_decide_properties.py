@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -190,7 +191,8 @@ def contexts(draw: st.DrawFn) -> tuple[Context, World]:
 
 
 worlds = contexts()
-modest = examples(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = int(os.environ.get("SAASBOT_EXAMPLES", "50"))
+modest = examples(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def actions(plan: Plan, *kinds: type) -> list[Any]:
@@ -280,7 +282,7 @@ def test_an_outcome_folded_in_twice_is_folded_in_once(
         assert settle(once, full.desired, (action,), (outcome,), full.now) == once
 
 
-@examples(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@modest
 @given(worlds)
 def test_everything_can_be_explained(given_world: tuple[Context, World]) -> None:
     full, plan = deliberated(*given_world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,7 @@ def ruamel(source: bytes) -> Any:
     return YAML(typ="safe", pure=True).load(io.BytesIO(source))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=int(os.environ.get("SAASBOT_EXAMPLES", "80")), deadline=None)
 @given(styled(), st.data())
 def test_every_edit_touches_exactly_its_scalar(file: Styled, data: st.DataObject) -> None:
     old = [data.draw(SHA | st.sampled_from(["main", "v1.2", "release/x", "0123456"])) for _ in file.pointers]

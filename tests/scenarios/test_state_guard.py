@@ -243,7 +243,11 @@ def test_a_file_and_an_object_are_named_by_where_they_are(tmp_path: Path) -> Non
         f"file {tmp_path / 'config' / 'state.json'}"
     )
     there = StateSettings(url="s3://bucket/state.json.zst")
-    servers: tuple[dict[str, str], ...] = ({}, {"AWS_ENDPOINT_URL": "https://staging.example"}, {"AWS_ENDPOINT_URL": "https://live.example"})
+    servers: tuple[dict[str, str], ...] = (
+        {},
+        {"AWS_ENDPOINT_URL": "https://staging.example"},
+        {"AWS_ENDPOINT_URL": "https://live.example"},
+    )
     assert len({state_place(there, tmp_path, each) for each in servers}) == 3
     named = StateSettings(url="s3://bucket/state.json.zst", endpoint="https://live.example")
     assert state_place(named, tmp_path, servers[1]) == state_place(there, tmp_path, servers[2])

@@ -126,7 +126,7 @@ class Desk(FakeServer):
 
     def page(self, request: Request, rows: Sequence[T], default: int = 30) -> tuple[Sequence[T], dict[str, str]]:
         """One page, and the Link header where there are more."""
-        size = max(1, min(100, int(request.get("per_page") or default)))
+        size = max(1, min(self.most_on_a_page, int(request.get("per_page") or default)))
         number, last = max(1, int(request.get("page") or 1)), max(1, -(-len(rows) // size))
         wanted = {"first": 1, "prev": number - 1, "next": number + 1, "last": last}
         shown = {"first": number > 1, "prev": number > 1, "next": number < last, "last": number < last}

@@ -92,7 +92,7 @@ class GitLabGround(FakeServer):
 
     def paged(self, request: Request, things: Sequence[Thing], shape: Callable[[Thing], Any]) -> Answer:
         """One page of a list with the headers that lead to the others."""
-        size = max(1, min(100, int(request.get("per_page", "20"))))
+        size = max(1, min(self.most_on_a_page, int(request.get("per_page", "20"))))
         page = max(1, int(request.get("page", "1")))
         pages = max(1, -(-len(things) // size))
         body = [shape(thing) for thing in things[(page - 1) * size : page * size]]

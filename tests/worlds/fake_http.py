@@ -126,6 +126,9 @@ class FakeServer:
     unjudged: ClassVar[re.Pattern[str]] = re.compile(r"(?!)")
     """Paths that no document describes, such as a GraphQL endpoint; the fake judges them itself."""
 
+    most_on_a_page = 100
+    """Things on one page of a list, however many are asked for; with less, two pages need no hundred things."""
+
     told: ClassVar[re.Pattern[str]] = re.compile(r".*/trigger/pipeline")
     """Paths whose requests carry a secret in their body, as the server's documentation has it."""
 

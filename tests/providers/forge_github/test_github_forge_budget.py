@@ -1,6 +1,6 @@
 """How much is asked of GitHub: two pages of open pull requests, five of them the bot's, and nothing to do.
 
-`SAASBOT_OPEN` says how many there are.
+`SAASBOT_OPEN` says how many there are; by default they are few, and the pages short.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from worlds.git_world import run_git
 from bot.model.observed import CiStatus
 
 MINE = 5
-PEOPLE = int(os.environ.get("SAASBOT_OPEN", "110")) - MINE
-PAGES = -(-(PEOPLE + MINE) // 100)
+PEOPLE = int(os.environ.get("SAASBOT_OPEN", "30")) - MINE
+PAGE = 100 if PEOPLE > 100 else 20
+PAGES = -(-(PEOPLE + MINE) // PAGE)
 
 
 def crowd(world: GitHubWorld) -> None:
@@ -38,6 +39,7 @@ def test_an_idle_pass_asks_a_page_at_a_time_and_once_for_each_of_its_own(
 ) -> None:
     with github_world(tmp_path) as world:
         crowd(world)
+        world.server.most_on_a_page = PAGE
         world.later(20)
         with world.counted() as first:
             assert len(world.forge().open_merge_requests()) == PEOPLE + MINE

@@ -1,6 +1,6 @@
 """How much is asked of GitLab: two pages of open merge requests, five of them the bot's, and nothing to do.
 
-`SAASBOT_OPEN` says how many there are.
+`SAASBOT_OPEN` says how many there are; by default they are few, and the pages short.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from worlds.git_world import run_git
 from worlds.gitlab_forge_world import GitLabWorld, gitlab_world
 
 OWN = 5
-PEOPLE = int(os.environ.get("SAASBOT_OPEN", "110")) - OWN
-PAGES = -(-(PEOPLE + OWN) // 100)
+PEOPLE = int(os.environ.get("SAASBOT_OPEN", "30")) - OWN
+PAGE = 100 if PEOPLE > 100 else 20
+PAGES = -(-(PEOPLE + OWN) // PAGE)
 
 
 def crowd(world: GitLabWorld) -> None:
@@ -37,6 +38,7 @@ def test_an_idle_pass_asks_a_page_at_a_time_and_once_for_each_of_its_own(
 ) -> None:
     with gitlab_world(tmp_path) as world:
         crowd(world)
+        world.server.most_on_a_page = PAGE
         world.later(10)
         with world.counted() as first:
             assert len(world.forge().open_merge_requests()) == PEOPLE + OWN
