@@ -163,12 +163,17 @@ def recorded(ports: Ports) -> Recorded:
 
 
 def present(job: Job) -> Recorded:
-    """The statefile as it is now. Raises LostState where it cannot be the one that was seen here before, or is gone."""
+    """The statefile as it is now. Raises LostState where it cannot be the one that was seen here before, or is gone.
+
+    Where only this machine remembers one, the place may have been made anew on purpose: that is a first pass.
+    """
     known = remembered(job)  # before it is read: another writer may be at work
     found = _agreeing(job, known)
-    if found.state is None and known and not job.bootstrap:
-        where, seen = known[0]
-        raise LostState(f"there is no statefile, but {where} has seen one of lineage {seen.lineage}: {LOST}", hint=GONE)
+    seen = job.memory.seen
+    if found.state is None and seen is not None and not job.bootstrap:
+        raise LostState(
+            f"there is no statefile, but this process has seen one of lineage {seen.lineage}: {LOST}", hint=GONE
+        )
     return found
 
 

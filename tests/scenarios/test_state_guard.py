@@ -185,21 +185,26 @@ def test_a_statefile_of_the_last_release_is_read_and_not_written_for_that(new_wo
     assert json.loads(statefile(world).read_bytes())["version"] == 2
 
 
-def test_a_statefile_that_is_gone_is_missed_by_the_machine_that_saw_it(plain: World) -> None:
-    """Nothing at the forge speaks of it yet; a version that came meanwhile would be taken for run."""
-    plain.reconcile()
-    sha = plain.commit()
+def test_a_statefile_that_is_gone_is_missed_by_the_process_that_saw_it(plain: World) -> None:
+    job = plain.job()
+    plain.one_pass(job)
     kept = statefile(plain).read_bytes()
     statefile(plain).unlink()
-    for command in ("reconcile", "plan"):
-        ended = plain.saasbot(command)
-        assert (ended.code, ended.out, statefile(plain).exists()) == (2, "", False)
-        assert f"this machine has seen one of lineage {decode(kept, 'it').lineage}" in ended.err
-        assert "`saasbot state rebuild`" in ended.err
-        assert "--bootstrap adopt" in ended.err
+    with pytest.raises(LostState, match="this process has seen one of lineage"):
+        plain.one_pass(job)
     statefile(plain).write_bytes(kept)
+    plain.one_pass(job)
+
+
+def test_a_world_that_is_made_anew_at_the_same_place_begins_with_a_first_pass(plain: World) -> None:
+    """What this machine remembers of the place says nothing where the forge shows nothing of the bot."""
     plain.reconcile()
-    assert [run[1] for run in plain.runs()] == [sha]
+    before = read(statefile(plain)).lineage
+    statefile(plain).unlink()
+    ended = plain.saasbot("reconcile", "--format", "json")
+    assert {each["kind"] for each in ended.document["actions"]} == {"record_state"}
+    assert read(statefile(plain)).replaced == (before,)
+    assert (ended.code, plain.saasbot("reconcile").code) == (0, 0)
 
 
 def test_a_fresh_start_is_known_to_the_other_machines_that_saw_the_lost_one(
