@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -219,7 +220,7 @@ def with_odd_value(document: Any, chance: random.Random) -> None:
             if chance.random() < 0.5:
                 document["elsewhere"] = value
             return
-        document[key] = chance.choice(ODD)
+        document[key] = copy.deepcopy(chance.choice(ODD))
         return
 
 
