@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 START = 1_767_225_600
 """2026-01-01T00:00:00Z; each commit of a world comes a minute after the one before."""
@@ -39,11 +40,12 @@ def run_git(folder: Path, *args: str, stdin: bytes | None = None, env: Mapping[s
 
 
 @cache
-def _prototype(*, bare: bool) -> TemporaryDirectory[str]:
+def _prototype(*, bare: bool) -> Path:
     """An empty repository that git has made once a process; it goes with the process."""
-    made = TemporaryDirectory()
-    run_git(Path(made.name), "init", "--quiet", "--template=", "--initial-branch=main", *(["--bare"] if bare else []))
-    git_folder = Path(made.name) / ("" if bare else ".git")
+    made = Path(mkdtemp())
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    run_git(made, "init", "--quiet", "--template=", "--initial-branch=main", *(["--bare"] if bare else []))
+    git_folder = made / ("" if bare else ".git")
     with (git_folder / "config").open("a", encoding="utf-8") as config:
         config.write(QUIET)
     return made
@@ -51,7 +53,7 @@ def _prototype(*, bare: bool) -> TemporaryDirectory[str]:
 
 def empty_repository(folder: Path, *, bare: bool = False) -> None:
     """What `git init` makes, copied: several processes less for each test."""
-    shutil.copytree(_prototype(bare=bare).name, folder, dirs_exist_ok=True)
+    shutil.copytree(_prototype(bare=bare), folder, dirs_exist_ok=True)
 
 
 @dataclass
