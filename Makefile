@@ -11,7 +11,7 @@ RUN := $(BIN)/python -m
 READY := .venv/.ready$(subst /,-,$(CURDIR))
 
 # Branch coverage that each group of floors must reach, in percent.
-PURE := bot/core/*,bot/render/*,bot/config/*
+PURE := bot/core/*,bot/formats/*,bot/render/*,bot/config/*
 PURE_COVERAGE ?= 100
 
 # One worker a core, four at most: the tests are many small processes (git, programs of runs) as it is. Hypothesis draws the
@@ -62,7 +62,7 @@ unit: $(READY) services ## the tests alone, e.g. make unit PYTEST_ARGS="tests/co
 coverage: $(READY)
 	@mkdir -p .build
 	@$(RUN) coverage report --include='$(PURE)' --fail-under=$(PURE_COVERAGE) >.build/pure-coverage.txt 2>&1 \
-		|| { cat .build/pure-coverage.txt >&2; echo "coverage: core, render and config need $(PURE_COVERAGE) %" >&2; exit 1; }
+		|| { cat .build/pure-coverage.txt >&2; echo "coverage: core, formats, render and config need $(PURE_COVERAGE) %" >&2; exit 1; }
 
 format: $(READY) ## let ruff format and fix what it can
 	@$(RUN) ruff check --quiet --fix . ; $(RUN) ruff format --quiet .

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bot.config.load import SUMMARY_VERSION, Loaded
 from bot.core.batches import PREFIX
@@ -18,6 +18,7 @@ from bot.core.jobs import pipeline_of
 from bot.core.proposal import proposed
 from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
+from bot.formats.job_lists import expanded
 from bot.model.desired import Desired
 from bot.model.observed import (
     Down,
@@ -34,6 +35,7 @@ from bot.model.observed import (
 from bot.model.runs import Run
 from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build, State, Thread
+from bot.model.triggers import JobsFrom, Trigger
 from bot.ports import ConfigTree, Ports
 from bot.settings import Settings
 
@@ -65,13 +67,15 @@ def observe(
         freezes = pool.submit(ports.forge.freezes)
         dashboard = pool.submit(_dashboard, ports, settings)
         refs = pool.submit(_refs, ports, desired)
-        runs = pool.submit(_runs, ports, desired, state)
+        job_lists = _job_lists(ports, desired)
+        runs = pool.submit(_runs, ports, desired, state, job_lists)
         observed = Observed(
             base=base,
             me=ports.forge.me(),
             nonce=ports.clock.nonce(),
             refs=refs.result(),
             runs=runs.result(),
+            job_lists=job_lists,
             merge_requests=merge_requests.result(),
             commands=commands,
             freezes=tuple(freezes.result()),
@@ -93,6 +97,7 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
     marks = _all(wants.marks, lambda job: _mark(ports, wants.marks[job]))
     probes = {job: _probe(ports, wants.probes[job]) for job in sorted(wants.probes)}
     documents = _all(wants.documents, ports.documents.value)
+    details = _all(wants.details, lambda key: _details(ports, *wants.details[key]))
     builds = _all(wants.builds, lambda key: _build(ports, *key))
     images = _all(wants.images, lambda key: _digest(ports, *key))
     proposals = {iid: _proposal(ports, load, context, merge_requests[iid]) for iid in sorted(wants.proposals)}
@@ -109,6 +114,7 @@ def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants:
         marks={**observed.marks, **marks},
         probes={**observed.probes, **probes},
         documents={**observed.documents, **documents},
+        details={**observed.details, **details},
         blobs={**observed.blobs, **_blobs(tree, wants.blobs)},
         diffs={**observed.diffs, **diffs},
         proposals={**observed.proposals, **proposals},
@@ -161,26 +167,45 @@ def _refs(ports: Ports, desired: Desired) -> dict[str, Mapping[str, str] | Unrea
     return _all(wanted, lambda url: ports.refs.resolve(url, sorted(wanted[url])))
 
 
-def _runs(ports: Ports, desired: Desired, state: State | None) -> dict[str, RunFact | Unreachable | None]:
+def _job_lists(ports: Ports, desired: Desired) -> dict[JobsFrom, bytes | Unreachable]:
+    """The lists of jobs that stand outside of the config."""
+    named = [each.jobs_from for each in desired.triggers.values() if not each.read and each.jobs_from is not None]
+    return _all(dict.fromkeys(named), ports.job_lists.read)
+
+
+def _runs(
+    ports: Ports, desired: Desired, state: State | None, lists: Mapping[JobsFrom, bytes | Unreachable]
+) -> dict[str, RunFact | Unreachable | None]:
     """What became of each run in flight; an intent without a handle is asked for by its key."""
     pipelines = {target.id: target.pipeline for target in desired.targets.values()}
     records = state.targets.values() if state is not None else ()
     runs = {r.run.key: (pipelines.get(r.id), r.run) for r in records if r.run is not None and r.run.status.in_flight}
-    runs |= _job_runs(desired, state)
+    runs |= _job_runs(desired, state, lists)
     return _all(runs, lambda key: _run(ports, *runs[key]))
 
 
-def _job_runs(desired: Desired, state: State | None) -> dict[str, tuple[Pipeline | None, Run]]:
+def _job_runs(
+    desired: Desired, state: State | None, lists: Mapping[JobsFrom, bytes | Unreachable]
+) -> dict[str, tuple[Pipeline | None, Run]]:
     """The runs in flight of trigger definitions, by key, each with its pipeline."""
     found: dict[str, tuple[Pipeline | None, Run]] = {}
     for record in state.triggers.values() if state is not None else ():
-        trigger = desired.triggers.get(record.name)
+        trigger = _whole(desired.triggers.get(record.name), lists)
         jobs = {job.name: job for job in trigger.jobs} if trigger is not None else {}
         for job in record.round.jobs if record.round is not None else ():
             if job.in_flight and job.run is not None:
                 given = pipeline_of(trigger, jobs[job.name]) if trigger is not None and job.name in jobs else None
                 found[job.run.key] = (given, job.run)
     return found
+
+
+def _whole(trigger: Trigger | None, lists: Mapping[JobsFrom, bytes | Unreachable]) -> Trigger | None:
+    """The definition with the jobs of its list, as far as that can be read."""
+    if trigger is None or trigger.read or trigger.jobs_from is None:
+        return trigger
+    data = lists[trigger.jobs_from]
+    found = () if isinstance(data, Unreachable) else expanded(trigger, data)
+    return trigger if isinstance(found, tuple) else found
 
 
 def _run(ports: Ports, pipeline: Pipeline | None, run: Run) -> RunFact | Unreachable | None:
@@ -215,6 +240,14 @@ def _probe(ports: Ports, pipeline: Pipeline) -> Down | None:
     except ServerUnreachable as error:
         return Down(error.message)
     return None if answer is None else Down(answer.text, final=answer.again is None)
+
+
+def _details(ports: Ports, pipeline: Pipeline | None, run: Run) -> Mapping[str, Any] | Unreachable:
+    instance = run.instance or (pipeline.instance if pipeline is not None else None)
+    provider = ports.pipelines(instance) if instance is not None else Unreachable("it is not known where it ran")
+    if isinstance(provider, Unreachable):
+        return provider
+    return provider.details(pipeline, run)
 
 
 def _build(ports: Ports, instance: Instance, job: str, ref: str, url: str) -> Build | Unreachable | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' p
     from bot.model.runs import Run
     from bot.model.servers import Instance, Pipeline
     from bot.model.state import Build, Thread
-    from bot.model.triggers import NewBuild
+    from bot.model.triggers import JobsFrom, NewBuild
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
@@ -206,8 +206,11 @@ class PipelinesReader(Protocol):
     def probe(self, pipeline: Pipeline) -> Refused | None:
         """Why the server is not up, or None where it is; `Refused.again` says whether it is worth asking again."""
 
-    def details(self, pipeline: Pipeline, run: Run) -> Mapping[str, Any]:
+    def details(self, pipeline: Pipeline | None, run: Run) -> Mapping[str, Any]:
         """More about a run for reports, ready for JSON; empty where there is nothing to add."""
+
+    def preview(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> Mapping[str, Any]:
+        """What `start` would send (`method`, `url`, `body`), without a secret; or `refused` with the reason."""
 
 
 class PipelinesWriter(Protocol):
@@ -218,6 +221,12 @@ class PipelinesWriter(Protocol):
 
     def cancel(self, pipeline: Pipeline, run: Run) -> RunFact | Refused:
         """Stop a run; a run that is over already is an ordinary answer."""
+
+    def clean(self, pipeline: Pipeline, *, force: bool) -> tuple[str, ...] | Refused:
+        """Remove what the server keeps of a job's runs, those that are active only by force; returns their names.
+
+        Refused where a server keeps its own account of them.
+        """
 
 
 class Pipelines(PipelinesReader, PipelinesWriter, Protocol):
@@ -258,6 +267,13 @@ class Documents(Protocol):
 
     def value(self, source: NewBuild) -> str:
         """The value of the field in the document at the source's url, as text."""
+
+
+class JobLists(Protocol):
+    """Lists of jobs that stand outside of the config: a key in a folder of secrets, both named in the environment."""
+
+    def read(self, source: JobsFrom) -> bytes:
+        """The list's content. Raises ServerUnreachable where a variable is not set or the file cannot be read."""
 
 
 class Images(Protocol):
@@ -304,6 +320,7 @@ class Ports:
     builds: BuildsFor
     images: ImagesFor
     documents: Documents
+    job_lists: JobLists
     refs: Refs
     histories: Histories
     state: StateStore

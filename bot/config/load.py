@@ -15,6 +15,7 @@ import msgspec
 from bot import __version__
 from bot.config import source, yaml
 from bot.config.cross_rules import check
+from bot.config.job_lists import list_issues, listed, read_lists
 from bot.config.judge import Judge
 from bot.config.parse import Parser
 from bot.config.reach import held_targets, held_triggers, nameless
@@ -31,7 +32,7 @@ from bot.model.triggers import Trigger
 from bot.ports import Cache, ConfigTree, SourceFile
 from bot.settings import Settings
 
-SUMMARY_VERSION = 4
+SUMMARY_VERSION = 5
 """Raised whenever a rule or the shape of a summary changes, so that no older summary is taken from the cache."""
 
 _KEPT = msgspec.msgpack.Decoder(dict[str, Kept])
@@ -54,7 +55,7 @@ def load(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cac
         raise InvalidConfiguration(f"saasbot.yml: {no_data(settings.data_dir).message}")
     repository = read(tree, settings, schemas, cache)
     findings = judged(tree, repository)
-    return Loaded(desired(tree.sha, repository, findings), findings)
+    return Loaded(desired(tree, repository, findings), findings)
 
 
 def read(tree: ConfigTree, settings: Settings, schemas: Mapping[str, bytes], cache: Cache) -> Repository:
@@ -86,6 +87,8 @@ def judged(tree: ConfigTree, repository: Repository) -> tuple[Finding, ...]:
     crossing: dict[str, list[Issue]] = {}
     for path, issue in check(repository):
         crossing.setdefault(path, []).append(issue)
+    for path, issue in list_issues(tree, repository, _broken(repository, crossing)):
+        crossing.setdefault(path, []).append(issue)
     if crossing:
         contents = tree.read([SourceFile(path, "") for path in crossing])
         for (path, issues), content in zip(crossing.items(), contents, strict=True):
@@ -93,7 +96,13 @@ def judged(tree: ConfigTree, repository: Repository) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda item: (item.file, item.line, item.column, item.rule, item.message)))
 
 
-def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]) -> Desired:
+def _broken(repository: Repository, crossing: Mapping[str, list[Issue]]) -> frozenset[str]:
+    """Return the files that have an error of their own."""
+    own = {path for path, each in repository.summaries.items() if any(not place.warning for place in each.findings)}
+    return frozenset(own | {path for path, issues in crossing.items() if any(not issue.warning for issue in issues)})
+
+
+def desired(tree: ConfigTree, repository: Repository, findings: Iterable[Finding]) -> Desired:
     """Return the model of everything that no error holds."""
     invalid: dict[str, str] = {}
     for finding in findings:
@@ -108,6 +117,7 @@ def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]
     apps: dict[str, App] = {}
     freezes: list[Freeze] = []
     triggers: dict[str, Trigger] = {}
+    lists = read_lists(tree, repository)
     for path, summary in repository.summaries.items():
         if path in invalid:
             continue
@@ -120,9 +130,9 @@ def desired(sha: str | None, repository: Repository, findings: Iterable[Finding]
         elif summary.kind == "freeze":
             freezes.append(parser.freeze(path))
         elif summary.kind == "trigger" and summary.references and path not in stopped:
-            trigger = parser.trigger(path)
+            trigger = listed(parser.trigger(path), lists)
             triggers[trigger.name] = trigger
-    return Desired(sha, targets, apps, tuple(freezes), invalid, held, triggers, stopped)
+    return Desired(tree.sha, targets, apps, tuple(freezes), invalid, held, triggers, stopped)
 
 
 def _judge(tree: ConfigTree, missing: Sequence[SourceFile], kept: Mapping[str, Kept], judge: Judge) -> dict[str, Kept]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -107,7 +108,11 @@ class Parser:
     def trigger(self, path: str) -> Trigger:
         """Return the trigger definition in the file at `path`."""
         doc = self._document(path)
-        return trigger_of(doc, self._instance(doc["instance"]["$ref"]), path)
+        found = trigger_of(doc, self._instance(doc["instance"]["$ref"]), path)
+        source = found.jobs_from
+        if source is None or not source.file:
+            return found
+        return replace(found, jobs_from=replace(source, file=self._repository.resolve("/" + source.file.lstrip("/"))))
 
     def targets(self, path: str, rows: Mapping[str, Row]) -> dict[str, Target]:
         """Return the targets of the SaaS file at `path` whose rows are given by id."""

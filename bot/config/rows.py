@@ -50,6 +50,8 @@ def facts(kind: str, doc: dict[str, Any]) -> dict[str, Any]:
             return {"provider": text_of(doc.get("provider"))}
         case "pipeline":
             return {"with": with_faults(doc.get("with"))}
+        case "trigger":
+            return {"jobsFrom": text_of(mapping_of(doc.get("jobsFrom")).get("file"))}
         case "freeze":
             scope = mapping_of(doc.get("scope"))
             return {key: texts(scope.get(key)) for key in ("environments", "apps", "targets")}

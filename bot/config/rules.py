@@ -49,6 +49,7 @@ RULES: Mapping[str, str] = {
     "unused-upstream": "A target that pins a commit names an upstream, which it does not follow (a warning).",
     "duplicate-job": "Two jobs of a trigger definition have the same name.",
     "unknown-job": "A job of a trigger definition comes after one that the definition does not have.",
+    "bad-job-list": "The list behind `jobsFrom` of a trigger definition cannot be read.",
     "bad-date": "A day is not in the calendar, or a job is to end before it begins.",
     "wrong-instance": "An upstream or an image names an instance whose provider has no builds or no images.",
     "unknown-scope": "A freeze names an environment, app or target that does not exist (a warning).",

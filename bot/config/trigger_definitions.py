@@ -49,12 +49,17 @@ def trigger_of(doc: Mapping[str, Any], instance: Instance, path: str) -> Trigger
         health_check=_health_check(doc["healthCheck"]) if "healthCheck" in doc else None,
         retry=_retry(doc.get("retry", {})),
         batch=_batch(doc.get("batch", {})),
-        fail_fast=doc.get("failFast", False),
+        fail_fast=doc.get("failFast", _release(doc)),
         cancel_on_error=doc.get("cancelOnError", instance.provider in CANCELS),
         timeout=_span(doc, "timeout", timedelta(hours=6)),
         options=doc.get("with", {}),
         file=path,
     )
+
+
+def _release(doc: Mapping[str, Any]) -> bool:
+    """Whether the definition is a release, which ends with the first failure unless it says otherwise."""
+    return bool(doc.get("jobsFrom", {}).get("format") == "gravitee-release")
 
 
 def _stages(doc: Mapping[str, Any], timezone: str) -> tuple[Stage, ...]:
@@ -74,6 +79,7 @@ def _jobs(docs: list[Mapping[str, Any]], timezone: str) -> tuple[Job, ...]:
             after=tuple(doc.get("after", ())),
             once=doc.get("once", False),
             options=doc.get("with", {}),
+            conditions=tuple(_condition(each) for each in doc.get("conditions", ())),
         )
         for doc in docs
     )
@@ -106,7 +112,11 @@ def _condition(doc: Mapping[str, Any]) -> Condition:
 
 def _jobs_from(doc: Mapping[str, Any]) -> JobsFrom:
     return JobsFrom(
-        doc["format"], doc.get("file", ""), doc.get("folder", {}).get("env", ""), doc.get("key", {}).get("env", "")
+        doc["format"],
+        doc.get("file", ""),
+        doc.get("folder", {}).get("env", ""),
+        doc.get("key", {}).get("env", ""),
+        doc.get("mask", 0),
     )
 
 

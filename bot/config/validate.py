@@ -12,7 +12,7 @@ from bot.config.tree import blob_id, is_yaml
 from bot.model.findings import Finding, Severity
 from bot.ports import Cache, ConfigTree, SourceFile
 
-VERDICT_VERSION = 4
+VERDICT_VERSION = 5
 """Raised whenever a rule changes, so that no older verdict is taken from the cache."""
 
 
@@ -43,7 +43,7 @@ def _key(tree: ConfigTree, files: Sequence[SourceFile], schemas: Mapping[str, by
     state = hashlib.sha256(f"{__version__} {VERDICT_VERSION}".encode())
     for kind in sorted(schemas):
         state.update(kind.encode() + b"\0" + schemas[kind])
-    unknown = [file for file in files if not file.blob and is_yaml(file.path)]
+    unknown = [file for file in files if not file.blob and (is_yaml(file.path) or file.path.endswith(".json"))]
     blobs = {file.path: blob_id(content) for file, content in zip(unknown, tree.read(unknown), strict=True)}
     lines = [f"{file.path}\0{file.blob or blobs.get(file.path, '')}" for file in files]
     state.update("\n".join(lines).encode(errors="surrogateescape"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
@@ -33,8 +33,8 @@ def unmet(condition: Condition, today: date, known: Mapping[str, str], found: st
 def builds_of(facts: Facts, trigger: Trigger) -> dict[str, str] | Unreachable:
     """The present values of all sources of new builds, by url."""
     values: dict[str, str] = {}
-    for condition in trigger.conditions:
-        if isinstance(condition, NewBuild):
+    for condition in (*trigger.conditions, *(each for job in trigger.jobs for each in job.conditions)):
+        if isinstance(condition, NewBuild) and condition.url not in values:
             value = facts.new_build(condition)
             if isinstance(value, Unreachable):
                 return value
@@ -42,10 +42,11 @@ def builds_of(facts: Facts, trigger: Trigger) -> dict[str, str] | Unreachable:
     return values
 
 
-def first_unmet(trigger: Trigger, now: datetime, known: Mapping[str, str], found: Mapping[str, str]) -> str:
-    """Why a round does not begin, or an empty text; every condition must hold."""
-    today = now.astimezone(ZoneInfo(trigger.timezone)).date()
-    for condition in trigger.conditions:
+def first_unmet(
+    conditions: Iterable[Condition], today: date, known: Mapping[str, str], found: Mapping[str, str]
+) -> str:
+    """Why a round, or a job, does not begin, or an empty text; every condition must hold."""
+    for condition in conditions:
         value = found.get(condition.url) if isinstance(condition, NewBuild) else None
         text = unmet(condition, today, known, value)
         if text:
@@ -53,11 +54,16 @@ def first_unmet(trigger: Trigger, now: datetime, known: Mapping[str, str], found
     return ""
 
 
+def today_of(trigger: Trigger, now: datetime) -> date:
+    """The day that it is where the definition counts days."""
+    return now.astimezone(ZoneInfo(trigger.timezone)).date()
+
+
 def idle(job: Job, trigger: Trigger, now: datetime) -> str:
     """Why a job is not started at this moment, or an empty text; both ends of its dates are included."""
     if not job.active:
         return "not active"
-    today = now.astimezone(ZoneInfo(trigger.timezone)).date()
+    today = today_of(trigger, now)
     after, until = job.active_after, job.active_until
     if after is not None and (now < after if isinstance(after, datetime) else today < after):
         return f"not before {_shown(after)}"

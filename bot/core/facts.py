@@ -6,13 +6,16 @@ So `wants(Context)` is the decision itself, run until it asks nothing new, and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.model.desired import Image, Target, Upstream
 from bot.model.observed import BranchDiff, Down, Lineage, Observed, Proposal, Role, RunFact, Title, Unreachable, Wants
+from bot.model.runs import Run
 from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build
-from bot.model.triggers import NewBuild
+from bot.model.triggers import JobsFrom, NewBuild
 
 
 @dataclass(slots=True)
@@ -32,6 +35,7 @@ class Facts:
     probes: dict[str, Pipeline] = field(default_factory=dict)
     marks: dict[str, Pipeline] = field(default_factory=dict)
     documents: set[NewBuild] = field(default_factory=set)
+    told: dict[str, tuple[Pipeline | None, Run]] = field(default_factory=dict)
 
     def wanted(self) -> Wants:
         """Everything that was asked and not known."""
@@ -48,6 +52,7 @@ class Facts:
             probes=self.probes,
             marks=self.marks,
             documents=frozenset(self.documents),
+            details=self.told,
         )
 
     def sha(self, target: Target) -> str | Unreachable:
@@ -94,6 +99,16 @@ class Facts:
         if source not in self.observed.documents:
             self.documents.add(source)
         return self.observed.documents.get(source, Unreachable(f"{source.url} was not asked"))
+
+    def details(self, pipeline: Pipeline | None, run: Run) -> Mapping[str, Any] | Unreachable:
+        """All that a server tells of a run, for reports; empty until it is looked up."""
+        if run.key not in self.observed.details:
+            self.told[run.key] = (pipeline, run)
+        return self.observed.details.get(run.key, {})
+
+    def job_list(self, source: JobsFrom) -> bytes | Unreachable:
+        """The content of a list of jobs outside of the config."""
+        return self.observed.job_lists.get(source, Unreachable(f"{source.key_env} was not read"))
 
     def run(self, key: str) -> RunFact | Unreachable | None:
         """What the downstream server says of a run; None means it never started, and only a server may say that."""

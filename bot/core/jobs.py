@@ -15,18 +15,24 @@ from bot.model.runs import Reason, Run, RunStatus
 from bot.model.servers import Pipeline
 from bot.model.triggers import Job, Retry, Trigger
 
+DRY_RUN = "dry_run"
+"""The parameter that tells a release pipeline that it is a rehearsal."""
+
 
 def subject_of(trigger: str, job: str) -> str:
     """The subject of a job (DESIGN section 9)."""
     return f"job:{trigger}/{job}"
 
 
-def pipeline_of(trigger: Trigger, job: Job) -> Pipeline:
-    """The pipeline that a job is: its own options over the definition's."""
+def pipeline_of(trigger: Trigger, job: Job, *, rehearsal: bool = False) -> Pipeline:
+    """The pipeline that a job is: its own options over the definition's. In a rehearsal it is told that it is one."""
+    options = {**trigger.options, **job.options}
+    if rehearsal:
+        options["parameters"] = {**options.get("parameters", {}), DRY_RUN: True}
     return Pipeline(
         job.name,
         trigger.instance,
-        {**trigger.options, **job.options},
+        options,
         timeout=trigger.timeout,
         file=trigger.file,
     )
@@ -67,7 +73,7 @@ def begin(
     if sheet.starts >= sheet.context.settings.runs.max_starts:
         sheet.hold(subject, Gate.BUDGET, "as many runs as one pass may start were started")
         return record, seen
-    pipeline = pipeline_of(trigger, job)
+    pipeline = pipeline_of(trigger, job, rehearsal=record.round is not None and record.round.rehearsal)
     mark = sheet.facts.mark(subject.removeprefix("job:"), pipeline)
     if isinstance(mark, Unreachable):
         sheet.hold(subject, Gate.UNREACHABLE, mark.text)
@@ -89,23 +95,25 @@ def begin(
         instance=trigger.instance,
     )
     sheet.starts += 1
-    sheet.actions.append(start_job(trigger, job, run))
+    force = record.round is not None and record.round.force
+    sheet.actions.append(start_job(trigger, job, run, pipeline, force=force))
     return replace(record, runs=number), replace(seen, status=JobStatus.STARTED, run=run, next_at=None)
 
 
-def start_job(trigger: Trigger, job: Job, run: Run) -> StartJob:
-    """The action that starts a job, with what its server is told."""
+def start_job(trigger: Trigger, job: Job, run: Run, pipeline: Pipeline, *, force: bool) -> StartJob:
+    """The action that starts a job, with what its server is told; by force also beside what it does not go with."""
     return StartJob(
         subject=subject_of(trigger.name, job.name),
         trigger=trigger.name,
         job=job.name,
         run=run,
-        pipeline=pipeline_of(trigger, job),
+        pipeline=pipeline,
         environment={
             "SAASBOT_TRIGGER": trigger.name,
             "SAASBOT_JOB": job.name,
             "SAASBOT_RUN_KEY": run.key,
             "SAASBOT_REASONS": ",".join(reason.kind for reason in run.reasons),
+            **({"SAASBOT_FORCE": "true"} if force else {}),
         },
         reasons=run.reasons,
         retry=trigger.retry,
@@ -169,9 +177,11 @@ def seen_run(record: TriggerState, name: str, run: Run) -> TriggerState:
     if job is None:
         return record
     record = with_job(record, replace(job, run=run))
-    if run.status is RunStatus.SUCCEEDED and run.finished_at is not None:
-        record = replace(record, succeeded={**record.succeeded, name: run.finished_at})
-    return record
+    rehearsal = record.round is not None and record.round.rehearsal
+    if run.status is not RunStatus.SUCCEEDED or run.finished_at is None or rehearsal:
+        return record
+    released = {**record.released, name: job.version} if job.version else record.released
+    return replace(record, succeeded={**record.succeeded, name: run.finished_at}, released=released)
 
 
 def _never_started(sheet: Sheet, record: TriggerState, seen: RoundJob) -> TriggerState:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.core import schedule
-from bot.core.conditions import builds_of, first_unmet, idle
+from bot.core.conditions import builds_of, first_unmet, idle, today_of
 from bot.core.sheet import Sheet
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate
@@ -61,12 +61,21 @@ def opened(sheet: Sheet, trigger: Trigger, record: TriggerState) -> TriggerState
     if request is not None:
         sheet.forget_request(trigger.name)
         reasons = (Reason("manual", f"{request.by} asked for it"), *reasons)
-    began = Round(record.rounds + 1, sheet.now, reasons, stage_at=sheet.now)
+    force, rehearsal = (request.force, request.rehearsal) if request is not None else (False, False)
+    began = Round(
+        record.rounds + 1,
+        sheet.now,
+        reasons,
+        stage_at=sheet.now,
+        force=force,
+        rehearsal=rehearsal,
+        version=trigger.version,
+    )
     began = _conditions(sheet, trigger, record, began, request)
     if began.result is Result.RUNNING:
         began = replace(
             began,
-            jobs=tuple(_jobs(trigger, sheet.now, _chosen(trigger, names, request), request)),
+            jobs=tuple(_jobs(sheet, trigger, record, began, _chosen(trigger, names, request))),
             stages=tuple(stage.name for stage in trigger.stages),
         )
     return replace(record, round=began, rounds=began.number, checked_at=sheet.now)
@@ -87,25 +96,36 @@ def _conditions(
         if request is None:
             return ended(began, Result.ERROR, f"nothing was started: {builds.text}", sheet.now)
         return began
-    text = "" if request is not None else first_unmet(trigger, sheet.now, record.builds, builds)
+    today = today_of(trigger, sheet.now)
+    text = "" if request is not None else first_unmet(trigger.conditions, today, record.builds, builds)
     began = replace(began, builds=builds)
     return ended(began, Result.SKIPPED, f"skipped: {text}", sheet.now) if text else began
 
 
 def _jobs(
-    trigger: Trigger, now: datetime, chosen: frozenset[str], request: TriggerRequest | None
+    sheet: Sheet, trigger: Trigger, record: TriggerState, began: Round, chosen: frozenset[str]
 ) -> Iterable[RoundJob]:
     for index, stage in enumerate(trigger.stages):
         position = 0
         for job in stage.jobs:
             if job.name not in chosen:
                 continue
-            text = "" if request is not None and request.force else idle(job, trigger, now)
+            text = "" if began.force else _left_out(sheet, trigger, record, began, job)
             if text:
-                yield RoundJob(job.name, index, status=JobStatus.SKIPPED, text=text)
+                yield RoundJob(job.name, index, status=JobStatus.SKIPPED, text=text, version=job.version)
                 continue
-            yield RoundJob(job.name, index, position // trigger.batch.size if trigger.batch.size else 0)
+            batch = position // trigger.batch.size if trigger.batch.size else 0
+            yield RoundJob(job.name, index, batch, version=job.version)
             position += 1
+
+
+def _left_out(sheet: Sheet, trigger: Trigger, record: TriggerState, began: Round, job: Job) -> str:
+    """Why a job is not in this round, or an empty text; who asks for it by hand overrides its conditions."""
+    if job.version and record.released.get(job.name) == job.version:
+        return f"{job.version} was released already; the config does not say so yet"
+    by_hand = any(reason.kind == "manual" for reason in began.reasons)
+    unmet = "" if by_hand else first_unmet(job.conditions, today_of(trigger, sheet.now), record.builds, began.builds)
+    return idle(job, trigger, sheet.now) or unmet
 
 
 def ended(present: Round, result: Result, text: str, now: datetime) -> Round:

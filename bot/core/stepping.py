@@ -75,7 +75,7 @@ def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round)
         return record
     if trigger.staged and any(job.failed for job in stage):
         return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
-    if present.stage + 1 < len(trigger.stages):
+    if present.stage + 1 < len(present.stages):
         following = replace(present, stage=present.stage + 1, stage_at=sheet.now, batch=0, batch_at=None)
         return replace(record, round=following)
     if any(job.failed for job in present.jobs):

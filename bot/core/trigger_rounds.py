@@ -8,8 +8,11 @@ from datetime import datetime, timedelta
 from bot.core.rounds import ended, opened
 from bot.core.sheet import Sheet
 from bot.core.stepping import stepped
+from bot.formats.job_lists import expanded
+from bot.model.observed import Unreachable
 from bot.model.plan import Gate
 from bot.model.rounds import Result, Round, TriggerState
+from bot.model.triggers import Trigger
 
 REMOVED_KEPT = timedelta(days=30)
 """How long the record of a removed definition is kept."""
@@ -23,12 +26,35 @@ def tend_triggers(sheet: Sheet) -> None:
             record = TriggerState(trigger.name, sheet.now, file=trigger.file)
         if record.removed_at is not None or record.file != trigger.file:
             record = replace(record, removed_at=None, file=trigger.file)
-        if trigger.jobs_from is not None:
-            sheet.hold(f"trigger:{trigger.name}", Gate.INVALID, "`jobsFrom` cannot be read by this release")
-        else:
-            record = stepped(sheet, trigger, opened(sheet, trigger, record))
+        whole = _read(sheet, trigger)
+        if whole is not None:
+            record = replace(record, released=_still_told(whole, record))
+            record = stepped(sheet, whole, opened(sheet, whole, record))
         sheet.put_trigger(record)
     _removed(sheet)
+
+
+def _still_told(trigger: Trigger, record: TriggerState) -> dict[str, str]:
+    """What was released and the config does not know of yet."""
+    versions = {job.name: job.version for job in trigger.jobs}
+    return {name: version for name, version in record.released.items() if versions.get(name) == version}
+
+
+def _read(sheet: Sheet, trigger: Trigger) -> Trigger | None:
+    """The definition with its jobs; None, and the reason noted, where the list that they stand in cannot be read."""
+    if trigger.read or trigger.jobs_from is None:
+        return trigger
+    data = sheet.facts.job_list(trigger.jobs_from)
+    subject = f"trigger:{trigger.name}"
+    if isinstance(data, Unreachable):
+        sheet.hold(subject, Gate.UNREACHABLE, data.text)
+        return None
+    found = expanded(trigger, data)
+    if isinstance(found, tuple):
+        more = f", and {len(found) - 1} more faults" if len(found) > 1 else ""
+        sheet.hold(subject, Gate.INVALID, f"{trigger.jobs_from.key_env}: {found[0]}{more}")
+        return None
+    return found
 
 
 def _removed(sheet: Sheet) -> None:

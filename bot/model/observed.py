@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from bot.model.desired import Freeze, Target
-from bot.model.runs import RunStatus
+from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.model.state import Build, State, Thread
-from bot.model.triggers import NewBuild
+from bot.model.triggers import JobsFrom, NewBuild
 
 
 class Role(StrEnum):
@@ -209,13 +210,19 @@ class Wants:
     """By `TRIGGER/JOB`: the pipelines of which must be known what is on their server before a start."""
     documents: frozenset[NewBuild] = frozenset()
     """Where the name of the newest build is read."""
+    details: Mapping[str, tuple[Pipeline | None, Run]] = field(default_factory=dict)
+    """By run key: the runs of which a report needs all that their server tells."""
     branches: bool = False
     """Whether the heads of the bot's branches are needed."""
 
     def __bool__(self) -> bool:
         """Whether anything is wanted."""
         sets = (self.histories, self.titles, self.blobs, self.diffs, self.proposals, self.roles)
-        return self.branches or any(sets) or any((self.builds, self.images, self.probes, self.marks, self.documents))
+        return (
+            self.branches
+            or any(sets)
+            or any((self.builds, self.images, self.probes, self.marks, self.documents, self.details))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +249,10 @@ class Observed:
     """By `TRIGGER/JOB`: what was on the server before a start, in the provider's words."""
     documents: Mapping[NewBuild, str | Unreachable] = field(default_factory=dict)
     """The names of the newest builds."""
+    details: Mapping[str, Mapping[str, Any] | Unreachable] = field(default_factory=dict)
+    """By run key: what the server tells of a run for reports, ready for JSON."""
+    job_lists: Mapping[JobsFrom, bytes | Unreachable] = field(default_factory=dict)
+    """The contents of lists of jobs outside of the config."""
     merge_requests: Mapping[int, MergeRequest] = field(default_factory=dict)
     commands: tuple[Note, ...] = ()
     lineages: Mapping[str, Lineage | Unreachable] = field(default_factory=dict)

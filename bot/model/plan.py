@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.model.observed import MergeRequest
+from bot.model.rounds import SetReport
 from bot.model.runs import Reason, Run
 from bot.model.servers import Pipeline
 from bot.model.state import Answer, Edit, State, TargetState, Thread
@@ -335,6 +336,8 @@ class Plan:
     """The statefile with every intent of this plan; it is saved before the first effect. None: as it was."""
     answers: tuple[Answer, ...] = ()
     """Answers to commands that came in without a merge request."""
+    sets: tuple[SetReport, ...] = ()
+    """The sets of rounds that end with this plan."""
 
 
 @dataclass(frozen=True, slots=True)

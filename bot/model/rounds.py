@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from bot.model.runs import Reason, Run, RunStatus
 
@@ -42,6 +43,8 @@ class RoundJob:
     run: Run | None = None
     tries: int = 0
     next_at: datetime | None = None
+    version: str = ""
+    """What is released by it, as the list of jobs had it when the round began."""
 
     @property
     def in_flight(self) -> bool:
@@ -88,6 +91,12 @@ class Round:
     probe_at: datetime | None = None
     up: bool = False
     builds: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+    """Whether a command said to start what would be held back."""
+    rehearsal: bool = False
+    """Whether its pipelines were told that it is a dry run: then nothing of it counts as done."""
+    version: str = ""
+    """What is released, as the list of jobs had it when the round began."""
     result: Result = Result.RUNNING
     text: str = ""
     ended_at: datetime | None = None
@@ -110,6 +119,10 @@ class TriggerState:
     builds: Mapping[str, str] = field(default_factory=dict)
     file: str = ""
     removed_at: datetime | None = None
+    released: Mapping[str, str] = field(default_factory=dict)
+    """By job: the version of it that has succeeded, until the config says so as well."""
+    turned_down: str = ""
+    """The digest of what a person closed the merge request of that would have said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +134,44 @@ class TriggerRequest:
     at: datetime
     jobs: tuple[str, ...] = ()
     force: bool = False
+    """Start what its dates, its conditions or an incompatible job would hold back."""
+    rehearsal: bool = False
+    """Tell the pipelines that it is a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """One job in a report: where it stands, in one word, and all that is known of its run.
+
+    `word` is the run's status, or `skipped`, `refused`, `not_started` or `waiting`. `details` is the provider's own
+    account, ready for JSON.
+    """
+
+    name: str
+    word: str
+    text: str = ""
+    run: Run | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SetReport:
+    """A set of a round: the jobs of one stage, how that ended, and the stages that were not begun (SYSTEMS RP-9).
+
+    `error` names the first job that failed, None where none did. `ended_at` is None while it runs.
+    """
+
+    trigger: str
+    process: str
+    version: str
+    round: int
+    index: int
+    name: str
+    result: Result
+    text: str
+    started_at: datetime
+    ended_at: datetime | None
+    jobs: tuple[JobReport, ...]
+    error: JobReport | None = None
+    not_started: tuple[str, ...] = ()
+    rehearsal: bool = False

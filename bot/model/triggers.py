@@ -100,6 +100,10 @@ class Job:
     after: tuple[str, ...] = ()
     once: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    """What must hold for this job besides the definition's own conditions."""
+    version: str = ""
+    """What is released by it, as its list says (`1.2.3-SNAPSHOT`); a version that has succeeded is not built again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class JobsFrom:
-    """Jobs read from elsewhere: a file of the config, or a key in a folder of secrets (named in the environment)."""
+    """Jobs read from elsewhere: a file of the config, or a key in a folder of secrets (named in the environment).
+
+    `file` is its path from the config repository's root. `mask` are the flags of conditions that count; 0: all.
+    """
 
     format: str
     file: str = ""
     folder_env: str = ""
     key_env: str = ""
+    mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,12 @@ class Trigger:
     timeout: timedelta = timedelta(hours=6)
     options: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
+    process: str = ""
+    """What the list behind `jobsFrom` calls itself."""
+    version: str = ""
+    """What the list behind `jobsFrom` releases, as it stands there (`1.2.0-SNAPSHOT`)."""
+    read: bool = True
+    """Whether its jobs are known; not while the list behind `jobsFrom` is yet to be read."""
 
     @property
     def jobs(self) -> tuple[Job, ...]:

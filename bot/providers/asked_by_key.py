@@ -1,4 +1,4 @@
-"""What every pipelines provider answers whose server can be asked by run key."""
+"""What pipelines providers answer alike: those that can be asked by run key, and those that keep no jobs of ours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from bot.model.servers import Pipeline
 from bot.ports import Refused
 
 
-class AskedByKey:
+class KeepsNoJobs:
+    """What a pipelines provider answers whose server keeps its own account of what ran there."""
+
+    def clean(self, pipeline: Pipeline, *, force: bool) -> tuple[str, ...] | Refused:
+        """Nothing is removed."""
+        del force
+        kind = pipeline.instance.provider
+        return Refused(f"a server of kind {kind} keeps its own account of what ran: there is nothing to clean")
+
+
+class AskedByKey(KeepsNoJobs):
     """What a pipelines provider answers whose server can be asked by run key, and of which nothing more is told."""
 
     def mark(self, pipeline: Pipeline) -> str:
@@ -23,7 +33,12 @@ class AskedByKey:
         del pipeline
         return None
 
-    def details(self, pipeline: Pipeline, run: Run) -> Mapping[str, Any]:
+    def details(self, pipeline: Pipeline | None, run: Run) -> Mapping[str, Any]:
         """Nothing beside the run itself."""
         del pipeline, run
         return {}
+
+    def preview(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> Mapping[str, Any]:
+        """What a run is started with, in our words; the request is made of it."""
+        del run
+        return {"instance": pipeline.instance.name, "with": dict(pipeline.options), "environment": dict(environment)}

@@ -22,6 +22,7 @@ from bot.providers.forge import github_event, gitlab_event
 from bot.providers.forge.local import LocalForge, local_forge
 from bot.providers.forge_access import require_origin
 from bot.providers.git_origin import AuthorizedOrigin
+from bot.providers.job_lists import FolderJobLists
 from bot.providers.pipelines.command import CommandPipelines
 from bot.providers.sealed import sealed, sealed_forge, sealed_state
 from bot.providers.secrets import remember_surroundings
@@ -53,6 +54,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
         builds=_Once(servers.builds),
         images=_Once(servers.images),
         documents=sealed(HttpDocuments(environ, config)),
+        job_lists=sealed(FolderJobLists(environ, config)),
         refs=sealed(GitRefs(config)),
         histories=sealed(CachedHistories(GitHistories(cache.folder, config), cache)),
         state=sealed_state(state_store(config, settings, origin, environ)),

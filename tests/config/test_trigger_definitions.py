@@ -108,9 +108,63 @@ def test_stages_are_kept_apart() -> None:
 def test_jobs_may_come_from_elsewhere() -> None:
     body = "jobsFrom: {folder: {env: PROFILE}, key: {env: LIST}, format: gangway-list}\n"
     assert definition(body).jobs_from == JobsFrom("gangway-list", "", "PROFILE", "LIST")
-    assert definition("jobsFrom: {file: jobs.json, format: gangway-list}\n").jobs_from == JobsFrom(
-        "gangway-list", "jobs.json"
-    )
+    assert not definition(body).read
+
+
+RELEASE = """{"version": "1.2.0-SNAPSHOT", "scmHttpUrl": "https://github.com/acme/",
+ "components": [{"name": "core", "version": ""}, {"name": "docs", "version": "1.1.0"}],
+ "buildDependencies": [["docs"], ["core"]]}"""
+CIRCLE = {
+    **VALID,
+    "instances/circle.yml": "$schema: /instance-1.json\nname: circle\nprovider: circleci\n"
+    "url: https://circleci.com\ntoken: {env: T}\n",
+}
+AT_CIRCLE = HEAD.replace("/instances/ci.yml", "/instances/circle.yml")
+FROM_FILE = "jobsFrom: {file: lists/release.json, format: gravitee-release}\n"
+
+
+def test_jobs_may_stand_in_a_file_of_the_config() -> None:
+    files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "lists/release.json": RELEASE}
+    assert list(findings(files)) == []
+    found = loaded(files).desired.triggers["nightly"]
+    assert (found.jobs_from, found.read) == (JobsFrom("gravitee-release", "lists/release.json"), True)
+    assert (found.version, [job.version for job in found.jobs]) == ("1.2.0-SNAPSHOT", ["1.2.0-SNAPSHOT"])
+    assert (found.staged, found.fail_fast, [stage.name for stage in found.stages]) == (True, True, ["set 1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, ["there is no file `lists/release.json`"]),
+        ("{", ["lists/release.json: the manifest is no JSON"]),
+        (RELEASE.replace("1.1.0", "1-SNAPSHOT"), ["lists/release.json: the component `docs`: 1-SNAPSHOT"]),
+        ("{}", ["lists/release.json: `version`", "lists/release.json: `components`", "lists/release.json: `buildDep"]),
+        (
+            '{"version": "1.0.0", "components": [' + ",".join("{}" for _ in range(30)) + '], "buildDependencies": []}',
+            ["lists/release.json: components["] * 20 + ["lists/release.json: and 40 more faults"],
+        ),
+    ],
+)
+def test_a_list_with_faults_is_a_finding_and_starts_nothing(content: str | None, expected: list[str]) -> None:
+    files = {**VALID, PATH: HEAD + FROM_FILE, **({"lists/release.json": content} if content is not None else {})}
+    messages = sorted(each.message for each in findings(files) if each.file == PATH)
+    assert len(messages) == len(expected)
+    for message, words in zip(messages, sorted(expected), strict=True):
+        assert message.startswith(words)
+    assert loaded(files).desired.invalid_triggers.keys() == {PATH}
+
+
+def test_a_list_is_judged_when_its_definition_and_instance_are_right() -> None:
+    broken = {**VALID, PATH: HEAD + FROM_FILE + "timeout: soon\n", "lists/release.json": "{"}
+    assert {each.rule for each in findings(broken) if each.file == PATH} == {"bad-duration"}
+
+
+def test_the_jobs_of_a_list_are_judged_by_their_provider() -> None:
+    without = RELEASE.replace("https://github.com/acme/", "https://example.com/")
+    files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "lists/release.json": without}
+    (found,) = (each for each in findings(files) if each.file == PATH)
+    assert found.rule == "bad-job-list"
+    assert "the job `core`" in found.message
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,8 @@ class World:
     mark: str | Unreachable = ""
     newest: str | Unreachable = "b1"
     """The name that every source of new builds tells."""
+    details: Mapping[str, Any] | Unreachable = field(default_factory=dict)
+    """What servers tell of every run besides its status."""
 
     def _proposal(self, given: Context, iid: int) -> Proposal | Unreachable:
         after = self.proposals.get(iid, Unreachable("it cannot be had"))
@@ -304,6 +306,7 @@ class World:
                 probes={**seen.probes, **dict.fromkeys(wanted.probes, self.down)},
                 marks={**seen.marks, **dict.fromkeys(wanted.marks, self.mark)},
                 documents={**seen.documents, **dict.fromkeys(wanted.documents, self.newest)},
+                details={**seen.details, **dict.fromkeys(wanted.details, self.details)},
                 blobs={**seen.blobs, **{path: blobs[path] for path in wanted.blobs}},
                 diffs={**seen.diffs, **{iid: self.diffs.get(iid, gone) for iid in wanted.diffs}},
                 proposals={**seen.proposals, **{iid: self._proposal(given, iid) for iid in wanted.proposals}},

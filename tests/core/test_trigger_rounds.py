@@ -65,6 +65,13 @@ class Line:
     started: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
+    lists: dict[JobsFrom, bytes | Unreachable] = field(default_factory=dict)
+
+    def asks(self, request: TriggerRequest) -> Self:
+        """A command has asked for it."""
+        assert self.state is not None
+        self.state = replace(self.state, trigger_requests={request.trigger: request})
+        return self
 
     def later(self, span: timedelta = timedelta(hours=1)) -> Self:
         """Let time go by."""
@@ -74,7 +81,8 @@ class Line:
     def one_pass(self) -> Self:
         """Decide, act on a server that says what the test wants, settle."""
         config = desired(triggers={self.given.name: self.given})
-        seen = observed(runs={key: self.runs.get(job) for job, key in self.in_flight().items()})
+        runs = {key: self.runs.get(job) for job, key in self.in_flight().items()}
+        seen = replace(observed(runs=runs), job_lists=self.lists)
         self.plan = decided(context(config=config, seen=seen, recorded=self.state, now=self.now), self.world)
         self.state = self.plan.record or self.state
         outcomes = [self.outcome(action) for action in self.plan.actions]
@@ -492,9 +500,85 @@ def test_a_server_that_cannot_be_asked_what_is_there_starts_nothing() -> None:
     assert (line.started, run.mark, line.round.jobs[0].status) == (["a"], "seen", JobStatus.STARTED)
 
 
-def test_jobs_from_elsewhere_are_not_read_by_this_release() -> None:
-    line = due(trigger(jobs_from=JobsFrom("gangway-list", "jobs.json"), stages=()))
-    assert (line.started, held_gates(line.plan, SUBJECT)) == ([], {"invalid"})
+RELEASE = b"""{"name": "apim", "version": "1.2.0-SNAPSHOT", "scmHttpUrl": "https://github.com/acme/",
+ "components": [{"name": "core", "version": "1.2.0-SNAPSHOT"}, {"name": "docs", "version": "1.1.0"}],
+ "buildDependencies": [["docs"], ["core"]]}"""
+OUTSIDE = JobsFrom("gravitee-release", folder_env="SECRETS", key_env="LIST")
+
+
+def test_a_list_outside_of_the_config_is_read_in_every_pass() -> None:
+    line = due(trigger(jobs_from=OUTSIDE, stages=(), read=False), lists={OUTSIDE: RELEASE})
+    assert (line.started, line.round.version) == (["core"], "1.2.0-SNAPSHOT")
+    assert line.state is not None
+    assert line.ends("core").one_pass().state.triggers["nightly"].released == {"core": "1.2.0-SNAPSHOT"}  # type: ignore[union-attr]  # it is there
+
+
+@pytest.mark.parametrize(
+    ("data", "gate", "words"),
+    [
+        (Unreachable("jobsFrom: SECRETS is not set"), "unreachable", "jobsFrom: SECRETS is not set"),
+        (b"{", "invalid", "LIST: the manifest is no JSON"),
+        (b"{}", "invalid", "more faults"),
+        (None, "unreachable", "LIST was not read"),
+    ],
+)
+def test_a_list_that_cannot_be_read_starts_nothing(data: Any, gate: str, words: str) -> None:
+    line = due(trigger(jobs_from=OUTSIDE, stages=(), read=False), lists={OUTSIDE: data} if data is not None else {})
+    (held,) = line.plan.held
+    assert (held.gate, line.started) == (gate, [])
+    assert words in held.text
+
+
+def test_a_job_may_have_conditions_of_its_own() -> None:
+    first, last = DayOfMonth(last=7), DayOfMonth(first=8)
+    line = due(trigger(Job("early", conditions=(first,)), Job("late", conditions=(last,))))
+    early, late = line.jobs()["early"], line.jobs()["late"]
+    assert {early, late} == {"running", "skipped"}
+    asked = TriggerRequest("nightly", "alice", NOW)
+    line = due(trigger(Job("a", conditions=(first, last))))
+    assert line.jobs() == {"a": "skipped"}
+    assert line.asks(asked).one_pass().started == ["a"]
+
+
+def test_a_job_may_wait_for_a_new_build() -> None:
+    source = NewBuild("https://release.example.com", "name")
+    line = due(trigger("always", Job("a", conditions=(source,))), world=World(newest="4.20"))
+    assert line.started == ["always", "a"]
+    line.ends("a", "always").one_pass()
+    line.runs.clear()
+    assert line.later().one_pass().jobs() == {"always": "running", "a": "skipped"}
+
+
+def test_a_released_version_is_not_built_again_until_the_config_says_more() -> None:
+    line = due(trigger(Job("core", version="1.2.0-SNAPSHOT"), Job("docs", version="1.2.0-SNAPSHOT")))
+    line.ends("core").ends("docs", status=RunStatus.FAILED).one_pass()
+    assert line.state is not None
+    assert line.state.triggers["nightly"].released == {"core": "1.2.0-SNAPSHOT"}
+    line.runs.clear()
+    assert line.later().one_pass().jobs() == {"core": "skipped", "docs": "running"}
+    line.ends("docs").one_pass()
+    line.runs.clear()
+    line.given = trigger(Job("core", version="1.3.0-SNAPSHOT"))
+    assert line.later().one_pass().jobs() == {"core": "running"}
+    assert line.state.triggers["nightly"].released == {}
+
+
+def test_rp_13_a_rehearsal_tells_the_pipelines_and_counts_as_nothing() -> None:
+    given = trigger(Job("core", version="1.2.0-SNAPSHOT", options={"parameters": {"x": 1}}), schedule=None)
+    line = due(given).asks(TriggerRequest("nightly", "alice", NOW, rehearsal=True)).one_pass()
+    (start,) = (action for action in line.plan.actions if isinstance(action, StartJob))
+    assert start.pipeline.options == {"parameters": {"x": 1, "dry_run": True}}
+    assert line.ends("core").one_pass().state is not None
+    record = line.state.triggers["nightly"]  # type: ignore[union-attr]  # asserted above
+    assert (record.released, record.succeeded) == ({}, {})
+
+
+def test_by_force_everything_is_started_and_the_server_is_told() -> None:
+    given = trigger(Job("a", active=False), Job("b", version="1.0.0-SNAPSHOT"), schedule=None)
+    line = due(given).asks(TriggerRequest("nightly", "alice", NOW, force=True)).one_pass()
+    starts = [action for action in line.plan.actions if isinstance(action, StartJob)]
+    assert [each.job for each in starts] == ["a", "b"]
+    assert {each.environment["SAASBOT_FORCE"] for each in starts} == {"true"}
 
 
 def test_a_definition_without_jobs_has_nothing_to_start() -> None:

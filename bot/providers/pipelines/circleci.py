@@ -21,6 +21,7 @@ from bot.model.observed import RunFact, Unreachable
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
+from bot.providers.asked_by_key import KeepsNoJobs
 from bot.providers.downstream import StartTimes, filled, utc_now
 from bot.providers.pipelines.circleci_api import (
     API,
@@ -62,7 +63,7 @@ def circleci_pipelines(
     return apis if isinstance(apis, Unreachable) else CircleCiPipelines(apis, now)
 
 
-class CircleCiPipelines:
+class CircleCiPipelines(KeepsNoJobs):
     """A `bot.ports.Pipelines` of the projects of one CircleCI.
 
     A run's handle is the id of its pipeline: it is followed even when its definition has changed or gone.
@@ -175,8 +176,9 @@ class CircleCiPipelines:
         """
         return Sweep(self._patient).details(run, _on_hold(pipeline)) if run.handle else {}
 
-    def preview(self, pipeline: Pipeline, environment: Mapping[str, str]) -> Mapping[str, Any]:
+    def preview(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> Mapping[str, Any]:
         """What `start` would send: `method`, `url` and `body`, without the token; or `refused`, and why."""
+        del run
         fault = next(with_issues("circleci", pipeline.options), None)
         key = environment.get("SAASBOT_RUN_KEY", "")
         body = Refused(fault.message) if fault is not None else _body(pipeline, key, environment)

@@ -19,6 +19,7 @@ from bot.model.observed import RunFact, Unreachable
 from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
+from bot.providers.asked_by_key import KeepsNoJobs
 from bot.providers.downstream import StartTimes, filled, listed, utc_now
 from bot.providers.gangway_api import ANSWER, WHENEVER, GangwayApi, No, Reset, gangway_api
 from bot.providers.pipelines.gangway_executions import (
@@ -69,7 +70,7 @@ def gangway_pipelines(
     return GangwayPipelines(api, StartTimes(now), OPENSHIFT_PAGE if known else "")
 
 
-class GangwayPipelines:
+class GangwayPipelines(KeepsNoJobs):
     """A `bot.ports.Pipelines` of the jobs of one Prow.
 
     A run's handle is the id of its execution: it is followed even when its definition has changed or gone. `page` is
@@ -170,8 +171,9 @@ class GangwayPipelines:
         known = {"job": _job(pipeline) if pipeline is not None else run.pipeline, "execution": run.handle}
         return known if run.handle else {}
 
-    def preview(self, pipeline: Pipeline, environment: Mapping[str, str]) -> Mapping[str, Any]:
+    def preview(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> Mapping[str, Any]:
         """What `start` would send: `method`, `url` and `body`, without the token; or `refused`, and why."""
+        del run
         fault = next(with_issues("gangway", pipeline.options), None)
         request = Refused(fault.message) if fault is not None else _request(pipeline, environment)
         if isinstance(request, Refused):

@@ -79,12 +79,14 @@ def test_rp_13_a_preview_says_what_would_be_sent_and_sends_nothing(world: World)
     run = world.run()
     provider = world.pipelines()
     options = {"parameters": {"dry_run": True}, "runKeyParameter": "run_key"}
-    assert provider.preview(world.pipeline(**options), world.told(run)) == {
+    assert provider.preview(world.pipeline(**options), run, world.told(run)) == {
         "method": "POST",
         "url": f"{world.server.url}{AT}/pipeline",
         "body": {"branch": "1.2.x", "parameters": {"dry_run": True, "run_key": run.key}},
     }
-    assert provider.preview(world.pipeline(tag="v1"), {}) == {"refused": "CircleCI takes a branch or a tag, not both"}
+    assert provider.preview(world.pipeline(tag="v1"), run, {}) == {
+        "refused": "CircleCI takes a branch or a tag, not both"
+    }
     assert world.server.requests == []
 
 

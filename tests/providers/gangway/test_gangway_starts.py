@@ -96,15 +96,15 @@ def test_a_postsubmit_job(gangway: World) -> None:
 def test_gw_12_what_would_be_sent_is_told_and_not_sent(gangway: World) -> None:
     made = provider(gangway.url("body"))
     body = {"job_name": JOB, "job_execution_type": "1", "pod_spec_options": {"envs": {"WHY": "schedule"}}}
-    told_of = made.preview(job(envs={"WHY": "{reasons}"}), ENVIRONMENT)
+    told_of = made.preview(job(envs={"WHY": "{reasons}"}), intent(), ENVIRONMENT)
     assert told_of == {"method": "POST", "url": f"{gangway.url('body')}/v1/executions", "body": body}
-    assert made.preview(job(urlStyle="path"), ENVIRONMENT) == {
+    assert made.preview(job(urlStyle="path"), intent(), ENVIRONMENT) == {
         "method": "POST",
         "url": f"{gangway.url('body')}/v1/executions/{JOB}",
         "body": {"job_execution_type": "1"},
     }
-    assert "is empty for this run" in made.preview(job(envs={"SHA": "{sha}"}), ENVIRONMENT)["refused"]
-    assert "has no `nme`" in made.preview(job(nme="x"), ENVIRONMENT)["refused"]
+    assert "is empty for this run" in made.preview(job(envs={"SHA": "{sha}"}), intent(), ENVIRONMENT)["refused"]
+    assert "has no `nme`" in made.preview(job(nme="x"), intent(), ENVIRONMENT)["refused"]
     assert (gangway.prow.calls, TOKEN in str(told_of)) == ([], False)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.json_places import Member, Place, Splice, parsed, places, spliced
+from bot.formats.json_places import Member, Place, Splice, parsed, places, spliced
 
 SNAPSHOT = "-SNAPSHOT"
 """What the version of a component ends with that is to be released."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.json_places import Splice, parsed, places, spliced
-from bot.core.release_plan import ReleasePlan, branch_of, job_options, plan_of, read_release, released
+from bot.formats.gravitee_release import ReleasePlan, branch_of, job_options, plan_of, read_release, released
+from bot.formats.json_places import Splice, parsed, places, spliced
 
 SNAPSHOT = "-SNAPSHOT"
 
