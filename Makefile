@@ -82,7 +82,7 @@ wheel: $(READY) ## build the wheel into a temporary folder and look inside
 requirements: $(READY) ## pin and hash all requirements again
 	@command -v $(BIN)/uv >/dev/null || $(RUN) pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--no-annotate $(UPGRADE) pyproject.toml requirements/dev.in -o requirements/dev.txt
+		--no-annotate --all-extras $(UPGRADE) pyproject.toml requirements/dev.in -o requirements/dev.txt
 
 changelog: $(READY) ## show what the fragments in changelog.d/ will become
 	@$(RUN) towncrier build --draft --version next

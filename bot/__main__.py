@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import traceback
+from itertools import pairwise
+from typing import NoReturn
 
 import click
 
@@ -27,31 +30,23 @@ def _run() -> None:
         _refuse_undecodable(sys.argv[1:])
         sys.exit(saasbot.main(standalone_mode=False) or 0)
     except SaasbotError as error:
-        _say(error.message, error.hint)
-        sys.exit(error.exit_code)
+        _end(error.exit_code, error.message, error.hint)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        if not _as_json(sys.argv[1:]):
+            error.show()
+            sys.exit(error.exit_code)
+        _end(error.exit_code, error.format_message())
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        sys.exit(130)
+        _end(130, "interrupted")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if error.errno == errno.EPIPE:
             sys.exit(0)
-        _say(f"{error.filename or 'writing the output'}: {error.strerror or error}", "what was done is recorded")
-        sys.exit(1)
+        _end(1, f"{error.filename or 'writing the output'}: {error.strerror or error}", "what was done is recorded")
     except Exception as error:  # noqa: BLE001 - the one place where everything is caught
-        if os.environ.get("SAASBOT_TRACEBACK"):
-            traceback.print_exc()  # here and not by the interpreter, so that it goes through the guarded stream
-            sys.exit(1)
-        _say(
-            f"internal error: {type(error).__name__}: {error}",
-            "this is a bug; SAASBOT_TRACEBACK=1 shows where, please report it",
-        )
-        sys.exit(1)
+        _end_with_bug(error)
 
 
 def _refuse_undecodable(arguments: list[str]) -> None:
@@ -63,8 +58,37 @@ def _refuse_undecodable(arguments: list[str]) -> None:
             raise WrongUsage(f"the argument {argument!r} is not valid text in this locale") from None
 
 
-def _say(message: str, hint: str = "") -> None:
-    click.echo(f"saasbot: {message}" + (f"\n  {hint}" if hint else ""), err=True)
+def _as_json(arguments: list[str]) -> bool:
+    """Whether `--log-format json` was asked for, also where the command line cannot be read to its end.
+
+    It is looked for here, as an error may come before there is anything that knows the options.
+    """
+    words = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    given = [word.partition("=")[2] for word in words if word.startswith("--log-format=")]
+    given += [value for word, value in pairwise(words) if word == "--log-format"]
+    return "json" in given
+
+
+def _end_with_bug(error: Exception) -> NoReturn:
+    """End with an internal error: one line, or all of its traceback where that is asked for."""
+    message = f"internal error: {type(error).__name__}: {error}"
+    if not os.environ.get("SAASBOT_TRACEBACK"):
+        _end(1, message, "this is a bug; SAASBOT_TRACEBACK=1 shows where, please report it")
+    told = "".join(traceback.format_exception(error))  # not by the interpreter: it goes through the guarded stream
+    if _as_json(sys.argv[1:]):
+        _end(1, message, traceback=told)
+    click.echo(told, err=True, nl=False)
+    sys.exit(1)
+
+
+def _end(code: int, message: str, hint: str = "", **more: str) -> NoReturn:
+    """Say what ended the process, in the form in which standard error is written, and end it."""
+    if _as_json(sys.argv[1:]):
+        told = {"level": "error", "message": message, **({"hint": hint} if hint else {}), "exit_code": code, **more}
+        click.echo(json.dumps(told), err=True)
+    else:
+        click.echo(f"saasbot: {message}" + (f"\n  {hint}" if hint else ""), err=True)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

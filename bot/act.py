@@ -33,6 +33,7 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
+from bot.model.servers import Pipeline
 from bot.model.state import Thread
 from bot.ports import Ports, Refused
 from bot.render import marker
@@ -44,8 +45,8 @@ PATIENCE = 3
 FRESH = timedelta(seconds=30)
 """How old an intent may be when its run is started.
 
-A minute after an intent (`CARRIED_OUT` of a provider) another pass may take a run that its server does not know for one
-that was never started.
+Four minutes after an intent (`CARRIED_OUT` of a provider) another pass may take a run that its server does not know
+for one that was never started.
 """
 
 RECORDED = Outcome(OutcomeStatus.DONE, "recorded")
@@ -83,6 +84,25 @@ def act(
     acting = Acting(ports, now, report_key, dashboard_title)
     for action in plan.actions:
         yield _outcome(acting, action)
+
+
+def label(ports: Ports, iid: int, name: str, *, on: bool) -> Refused | None:
+    """Put a label on a merge request, or take it off; a forge that does not answer is a no like any other."""
+    try:
+        return ports.forge.label(iid, name, on=on)
+    except ServerUnreachable as error:
+        return Refused(error.message)
+
+
+def clean(ports: Ports, pipeline: Pipeline, *, force: bool) -> tuple[str, ...] | Refused:
+    """Remove what a server keeps of a job's runs; the names of what is gone, or why it is still there."""
+    provider = ports.pipelines(pipeline.instance)
+    if isinstance(provider, Unreachable):
+        return Refused(provider.text)
+    try:
+        return provider.clean(pipeline, force=force)
+    except ServerUnreachable as error:
+        return Refused(error.message)
 
 
 def _outcome(acting: Acting, action: Action) -> Outcome:
@@ -148,7 +168,7 @@ def _run_outcome(
     acting: Acting, action: StartRun | StartJob | CancelRun, fact: RunFact | Refused, text: str
 ) -> Outcome:
     if isinstance(fact, Refused):
-        return Outcome(OutcomeStatus.REFUSED, fact.text, again=fact.again)
+        return Outcome(OutcomeStatus.REFUSED, fact.text, again=fact.again, untouched=fact.untried)
     run = replace(observed_run(action.run, fact, acting.now), started_at=fact.started_at or acting.now)
     return Outcome(OutcomeStatus.DONE, text, fact.url, run=run)
 

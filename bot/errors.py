@@ -14,6 +14,8 @@ is a value, not an exception.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 class SaasbotError(Exception):
     """A failure with one line for a human, an optional advice and the exit code of the process."""
@@ -58,6 +60,14 @@ class StateRace(SaasbotError):
 
 
 class ServerUnreachable(SaasbotError):
-    """The config's origin, the forge or the state cannot be reached."""
+    """The config's origin, the forge or the state cannot be reached.
+
+    `again` is how long a server wants no more questions of this kind; None where it did not say so.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "", again: timedelta | None = None) -> None:
+        """Keep what went wrong, what the user can do about it, and when to ask again."""
+        super().__init__(message, hint=hint)
+        self.again = again

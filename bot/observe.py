@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from bot.config.load import SUMMARY_VERSION, Loaded
 from bot.core.batches import PREFIX
 from bot.core.context import Context
-from bot.core.jobs import pipeline_of
+from bot.core.focus import Focus
+from bot.core.jobs import crowded_servers, pipeline_of
 from bot.core.proposal import proposed
 from bot.core.saved import dump, restore
 from bot.errors import ServerUnreachable
@@ -41,6 +43,9 @@ from bot.settings import Settings
 
 THREADS = 16
 
+GIVES_WAY = Unreachable("it is not asked in this pass: starts come first, its server takes few requests")
+"""What is known of a run whose server had no room for a start that is due now."""
+
 Load = Callable[[ConfigTree], Loaded]
 
 Key = TypeVar("Key")
@@ -55,20 +60,23 @@ def observe(
     base: str,
     commands: tuple[Note, ...] = (),
     heard: frozenset[str] = frozenset(),
+    focus: Focus | None = None,
 ) -> Context:
     """What every decision needs: refs, runs in flight and merge requests, at one `now`.
 
-    `heard` names the threads that an event told of (`heard_of`); their notes are read, whatever the lists say.
+    `heard` names the threads that an event told of (`heard_of`); their notes are read, whatever the lists say. With a
+    narrow `focus`, merge requests are left alone.
     """
+    narrow = focus is not None and focus.narrow
     state = recorded.state
     now = ports.clock.now()
     with ThreadPoolExecutor(THREADS) as pool:
-        merge_requests = pool.submit(_merge_requests, ports, settings, state, heard)
+        merge_requests = pool.submit(_merge_requests, ports, settings, state, heard) if not narrow else None
         freezes = pool.submit(ports.forge.freezes)
-        dashboard = pool.submit(_dashboard, ports, settings)
+        dashboard = pool.submit(_dashboard, ports, settings) if not narrow else None
         refs = pool.submit(_refs, ports, desired)
         job_lists = _job_lists(ports, desired)
-        runs = pool.submit(_runs, ports, desired, state, job_lists)
+        runs = pool.submit(_runs, ports, desired, state, job_lists, now)
         observed = Observed(
             base=base,
             me=ports.forge.me(),
@@ -76,14 +84,14 @@ def observe(
             refs=refs.result(),
             runs=runs.result(),
             job_lists=job_lists,
-            merge_requests=merge_requests.result(),
+            merge_requests=merge_requests.result() if merge_requests is not None else {},
             commands=commands,
             freezes=tuple(freezes.result()),
-            dashboard=dashboard.result(),
+            dashboard=dashboard.result() if dashboard is not None else None,
             state_lost=state is None and ports.forge.knows_me(),
             unavailable=_unavailable(ports, desired),
         )
-    return Context(settings, desired, observed, state, now, heard=heard)
+    return Context(settings, desired, observed, state, now, heard=heard, focus=focus)
 
 
 def look_up(ports: Ports, tree: ConfigTree, load: Load, context: Context, wants: Wants) -> Context:
@@ -137,7 +145,7 @@ def _asked(ask: Callable[[Key], Value], key: Key) -> Value | Unreachable:
     try:
         return ask(key)
     except ServerUnreachable as error:
-        return Unreachable(error.message)
+        return Unreachable(error.message, error.again)
 
 
 def _merge_requests(
@@ -174,14 +182,33 @@ def _job_lists(ports: Ports, desired: Desired) -> dict[JobsFrom, bytes | Unreach
 
 
 def _runs(
-    ports: Ports, desired: Desired, state: State | None, lists: Mapping[JobsFrom, bytes | Unreachable]
+    ports: Ports,
+    desired: Desired,
+    state: State | None,
+    lists: Mapping[JobsFrom, bytes | Unreachable],
+    now: datetime,
 ) -> dict[str, RunFact | Unreachable | None]:
     """What became of each run in flight; an intent without a handle is asked for by its key."""
+    if state is None:
+        return {}
     pipelines = {target.id: target.pipeline for target in desired.targets.values()}
-    records = state.targets.values() if state is not None else ()
+    records = state.targets.values()
     runs = {r.run.key: (pipelines.get(r.id), r.run) for r in records if r.run is not None and r.run.status.in_flight}
     runs |= _job_runs(desired, state, lists)
-    return _all(runs, lambda key: _run(ports, *runs[key]))
+    wholes = {name: _whole(each, lists) for name, each in desired.triggers.items()}
+    readable = {name: each for name, each in wholes.items() if each is not None and each.read}
+    crowded, known = crowded_servers(replace(desired, triggers=readable), state, now), _known(state)
+    late = {key for key, (_, run) in runs.items() if run.handle and run.instance and run.instance.url in crowded}
+    found = _all((key for key in runs if key not in late), lambda key: _run(ports, *runs[key], known))
+    return {**found, **dict.fromkeys(late, GIVES_WAY)}
+
+
+def _known(state: State) -> tuple[Run, ...]:
+    """All runs of the statefile that have a handle, those that are over included."""
+    of_targets = (record.run for record in state.targets.values())
+    rounds = (record.round for record in state.triggers.values() if record.round is not None)
+    of_jobs = (job.run for each in rounds for job in each.jobs)
+    return tuple(run for run in (*of_targets, *of_jobs) if run is not None and run.handle)
 
 
 def _job_runs(
@@ -208,14 +235,17 @@ def _whole(trigger: Trigger | None, lists: Mapping[JobsFrom, bytes | Unreachable
     return trigger if isinstance(found, tuple) else found
 
 
-def _run(ports: Ports, pipeline: Pipeline | None, run: Run) -> RunFact | Unreachable | None:
+def _run(ports: Ports, pipeline: Pipeline | None, run: Run, known: tuple[Run, ...]) -> RunFact | Unreachable | None:
     instance = run.instance or (pipeline.instance if pipeline is not None else None)
     if instance is None:
         return Unreachable(f"nothing is known any more of where run {run.key} was started (pipeline {run.pipeline})")
     provider = ports.pipelines(instance)
     if isinstance(provider, Unreachable):
         return provider
-    return provider.status(pipeline, run) if run.handle else provider.find(pipeline, run)
+    if run.handle:
+        return provider.status(pipeline, run)
+    provider.known(each for each in known if each.instance is not None and each.instance.url == instance.url)
+    return provider.find(pipeline, run)
 
 
 def _unavailable(ports: Ports, desired: Desired) -> dict[str, str]:

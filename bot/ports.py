@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' port alone, not the whole model
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # `validate` runs as a pre-commit hook and needs the files' p
     from bot.model.servers import Instance, Pipeline
     from bot.model.state import Build, Thread
     from bot.model.triggers import JobsFrom, NewBuild
+    from bot.model.work import Due, Ending, QueueItem
 
     PipelinesFor = Callable[[Instance], "Pipelines | Unreachable"]
     """The provider for an instance; `Unreachable` where this program has none of that name or may not use it."""
@@ -142,10 +144,12 @@ class Refused:
     """The world's ordinary no: a lost race, a conflict, a missing right. `text` is one sentence.
 
     `again` says that the same request may be made again, not sooner than this; None that asking again is of no use.
+    `untried` says that the server was not asked at all, because it had no room: that does not count as a try.
     """
 
     text: str
     again: timedelta | None = None
+    untried: bool = False
 
 
 class ForgeWriter(Protocol):
@@ -179,6 +183,9 @@ class ForgeWriter(Protocol):
     def react(self, thread: Thread, iid: int, note: str, *, ok: bool) -> Refused | None:
         """Acknowledge a note."""
 
+    def label(self, iid: int, label: str, *, on: bool) -> Refused | None:
+        """Put a label on a merge request, or take it off; one that is as it should be is an ordinary answer."""
+
     def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
         """Set the text of the dashboard issue, or open one where `iid` is 0."""
 
@@ -195,6 +202,12 @@ class PipelinesReader(Protocol):
 
     def find(self, pipeline: Pipeline | None, run: Run) -> RunFact | None:
         """Did this key start? None is a clear no; a server that cannot tell gives status `unknown`."""
+
+    def known(self, runs: Iterable[Run]) -> None:
+        """All runs on this server that have a handle, told before `find`: what they began is no other run's.
+
+        No request is made. Nothing has to be noted where the server can be asked by run key.
+        """
 
     def mark(self, pipeline: Pipeline) -> str:
         """What is on the server before a start, to be saved with the intent as `run.mark`.
@@ -293,6 +306,40 @@ class StateStore(Protocol):
         """Replace the content if its etag still is `etag` (empty: there must be none); return the new etag."""
 
 
+class QueueReader(Protocol):
+    """What the work queue tells."""
+
+    def items(self) -> Sequence[QueueItem]:
+        """Every subject in it, by due time and then by name; dead ones last."""
+
+
+class QueueWriter(Protocol):
+    """What is written to the work queue. One subject is in it once, and is never handled by two processors at once."""
+
+    def add(self, due: Due) -> bool:
+        """Put a subject in that is not there; one that is keeps its due time. Returns whether it was added."""
+
+    def ask(self, due: Due) -> None:
+        """Bring a subject forward, or put it in; one that is just being handled is looked at again after that."""
+
+    def remove(self, subject: str) -> bool:
+        """Take a subject out, unless a processor is at it; returns whether it was there."""
+
+    def clear(self) -> int:
+        """Take everything out that no processor is at; returns how many there were."""
+
+    def work(self, handle: Callable[[QueueItem], Ending], *, until: Until, stopped: Callable[[], bool]) -> int:
+        """Take due subjects, the earliest first, hand each to `handle` and settle how that ended; returns how many.
+
+        A processor that dies in the middle leaves its subject to another one. `handle` raises nothing that is ordinary;
+        what it raises all the same counts as `Failed`.
+        """
+
+
+class Queue(QueueReader, QueueWriter, Protocol):
+    """A whole work queue. Raises ServerUnreachable where it cannot be reached."""
+
+
 class Clock(Protocol):
     """The only source of time and randomness."""
 
@@ -307,6 +354,17 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait in real time."""
+
+
+class Until(StrEnum):
+    """How long a processor works."""
+
+    ONE = "one"
+    """One subject, if one is due."""
+    DRAINED = "drained"
+    """Until nothing is due."""
+    STOPPED = "stopped"
+    """Until it is told to stop."""
 
 
 @dataclass(frozen=True, slots=True)

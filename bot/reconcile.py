@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bot.act import act
+from bot.act import clean as cleaned
 from bot.config.load import Loaded, load
 from bot.core.context import Context
 from bot.core.decide import deliberate
 from bot.core.excerpts import sightings
 from bot.core.intents import dated
+from bot.core.jobs import pipeline_of
 from bot.core.rebuild import Rebuilt, adopt_all, take_back, with_answers
 from bot.core.record import settle
 from bot.core.statefile import ACCEPT, Seen, accepted, contradiction, decode, encode, next_serial, read_seen, write_seen
-from bot.errors import InvalidConfiguration, LostState, StateRace, WrongUsage
+from bot.core.trigger_orders import without_success
+from bot.errors import InvalidConfiguration, LostState, ServerUnreachable, StateRace, WrongUsage
 from bot.model.desired import Desired
-from bot.model.observed import Note, Recorded, Wants
+from bot.model.observed import Note, Recorded, Unreachable, Wants
 from bot.model.plan import Action, Outcome, OutcomeStatus, Plan, Report, StartJob, StartRun
+from bot.model.rounds import Result
 from bot.model.state import State
+from bot.model.triggers import Trigger
 from bot.observe import look_up, observe
 from bot.ports import ConfigTree, Ports, Refused
 from bot.settings import Settings
@@ -54,9 +59,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(slots=True)
 class Memory:
-    """The newest statefile that this process has read or written: what it reads next may be no older and no other."""
+    """What this process has seen last: a statefile, which the next may not contradict, and a config.
+
+    The config of a commit is read once, however often it is looked at.
+    """
 
     seen: Seen | None = None
+    loaded: Loaded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,7 @@ class Job:
 def plan(job: Job, tree: ConfigTree, commands: tuple[Note, ...] = ()) -> tuple[Context, Report]:
     """What a reconcile of this tree would do, and all it was decided from: the same line, stopped before `act`."""
     context, decided = _decided(job, present(job), tree, tree.sha or "", commands)
-    _refuse_lost(job, context)
+    refuse_lost(job, context)
     return context, Report(context.desired.sha, context.now, decided, invalid=context.desired.invalid)
 
 
@@ -92,15 +101,15 @@ def reconcile(job: Job, commands: tuple[Note, ...] = (), started: int = 0) -> Re
     before = present(job)  # first: whoever changes the world after this makes the write of the intent fail
     base = job.ports.config.fetch(job.settings.branch)
     context, decided = _decided(job, before, job.ports.config.tree(base), base, commands, started)
-    _refuse_lost(job, context)
+    refuse_lost(job, context)
     decided = dated(decided, job.ports.clock.now())
     state, etag = _save_intent(job, context, decided, before.etag)
-    outcomes = tuple(_acted(job, context, decided))
-    _save_outcomes(job, context, decided, outcomes, state, etag)
+    outcomes = tuple(acted(job, context, decided))
+    save_outcomes(job, context, decided, outcomes, state, etag)
     return Report(base, context.now, decided, outcomes, context.desired.invalid)
 
 
-def _refuse_lost(job: Job, context: Context) -> None:
+def refuse_lost(job: Job, context: Context) -> None:
     """Raise LostState where the forge shows that the statefile is gone, older than it was, or another one."""
     if context.state is None and context.observed.state_lost and not job.bootstrap:
         error = LostState(
@@ -151,7 +160,8 @@ def _in_flight(job: Job) -> bool:
     state = recorded(job.ports).state
     if state is None:
         return False
-    rounds = (record.round for record in state.triggers.values() if record.round is not None)
+    found = (record.round for record in state.triggers.values())
+    rounds = (each for each in found if each is not None and each.result is Result.RUNNING)
     targets = any(t.run is not None and t.run.status.in_flight for t in state.targets.values())
     return targets or any(job.in_flight for each in rounds for job in each.jobs)
 
@@ -210,16 +220,25 @@ def _seen(job: Job) -> str:
 def _decided(
     job: Job, before: Recorded, tree: ConfigTree, base: str, commands: tuple[Note, ...], started: int = 0
 ) -> tuple[Context, Plan]:
-    context = observe(job.ports, job.settings, _loading(job)(tree).desired, before, base, commands, job.heard)
+    context = observe(job.ports, job.settings, loaded(job, tree), before, base, commands, job.heard)
     context = replace(context, bootstrap=job.bootstrap, report_key=job.report_key, started=started)
-    return _informed(job, tree, context, deliberate)
+    return informed(job, tree, context, deliberate)
 
 
-def _loading(job: Job) -> Callable[[ConfigTree], Loaded]:
+def loading(job: Job) -> Callable[[ConfigTree], Loaded]:
+    """Read the config of a tree, with this process's settings, schemas and cache."""
     return partial(load, settings=job.settings, schemas=job.schemas, cache=job.ports.cache)
 
 
-def _informed(
+def loaded(job: Job, tree: ConfigTree) -> Desired:
+    """What the config of a tree asks for."""
+    known = job.memory.loaded
+    if known is None or tree.sha is None or known.desired.sha != tree.sha:
+        known = job.memory.loaded = loading(job)(tree)
+    return known.desired
+
+
+def informed(
     job: Job, tree: ConfigTree, context: Context, ask: Callable[[Context], tuple[Answer, Wants]]
 ) -> tuple[Context, Answer]:
     """The answer to a question, asked again until nothing is left to be looked up for it."""
@@ -227,7 +246,7 @@ def _informed(
     for _ in range(ROUNDS):
         if not wanted:
             break
-        context = look_up(job.ports, tree, _loading(job), context, wanted)
+        context = look_up(job.ports, tree, loading(job), context, wanted)
         answer, wanted = ask(context)
     return context, answer
 
@@ -250,7 +269,7 @@ def _known(context: Context) -> State:
     return context.state or State(lineage=context.observed.nonce)
 
 
-def _acted(job: Job, context: Context, decided: Plan) -> Iterator[Outcome]:
+def acted(job: Job, context: Context, decided: Plan) -> Iterator[Outcome]:
     """Outcomes of all actions; after SIGTERM the action at hand is finished and the rest is skipped."""
     carried_out = act(job.ports, decided, context.now, context.report_key, job.settings.dashboard_title)
     for action in decided.actions:
@@ -262,7 +281,7 @@ def _acted(job: Job, context: Context, decided: Plan) -> Iterator[Outcome]:
         yield outcome
 
 
-def _save_outcomes(
+def save_outcomes(
     job: Job, context: Context, decided: Plan, outcomes: Sequence[Outcome], state: State | None, etag: str
 ) -> None:
     """Save what came of it; if another writer was faster, fold the outcomes into what he left."""
@@ -301,9 +320,9 @@ def rebuild(job: Job) -> Rebuilt:
         )
     base = job.ports.config.fetch(job.settings.branch)
     tree = job.ports.config.tree(base)
-    context = observe(job.ports, job.settings, _loading(job)(tree).desired, Recorded(None), base)
+    context = observe(job.ports, job.settings, loaded(job, tree), Recorded(None), base)
     context = replace(context, bootstrap="adopt", report_key=job.report_key)
-    context, adopted = _informed(job, tree, context, adopt_all)
+    context, adopted = informed(job, tree, context, adopt_all)
     own = job.ports.forge.own_merge_requests(RECENT)
     known = (seen for _, seen in remembered(job))
     found = take_back(adopted, context, own, _past(job, context.desired, base), known)
@@ -316,9 +335,40 @@ def _past(job: Job, desired: Desired, base: str) -> Iterator[Desired]:
     files = {target.file for target in desired.targets.values() if target.pinned}
     for sha in job.ports.config.history(base, files, LOOKED_BACK):
         try:
-            yield _loading(job)(job.ports.config.tree(sha)).desired
+            yield loading(job)(job.ports.config.tree(sha)).desired
         except InvalidConfiguration:  # a folder of data that was not there yet
             return
+
+
+def preview(job: Job, start: StartJob) -> Mapping[str, Any] | Unreachable:
+    """What the server of a job would be sent for a start; nothing is sent."""
+    provider = job.ports.pipelines(start.pipeline.instance)
+    if isinstance(provider, Unreachable):
+        return provider
+    try:
+        return provider.preview(start.pipeline, start.run, start.environment)
+    except ServerUnreachable as error:
+        return Unreachable(error.message)
+
+
+def clean(job: Job, trigger: Trigger, names: Iterable[str], *, force: bool) -> dict[str, tuple[str, ...] | Refused]:
+    """Remove what servers keep of these jobs of a definition, and forget that they have succeeded; by job.
+
+    The server comes first: whoever is interrupted in between cleans again. Raises StateRace where the statefile
+    changes faster than it can be written.
+    """
+    jobs = [each for each in trigger.jobs if each.name in set(names)]
+    found = {each.name: cleaned(job.ports, pipeline_of(trigger, each), force=force) for each in jobs}
+    gone = [name for name, names in found.items() if not isinstance(names, Refused)]
+    for _ in range(RACES):
+        seen = present(job)
+        if seen.state is None or (left := without_success(seen.state, trigger.name, gone)) == seen.state:
+            return found
+        left = next_serial(left)
+        if not isinstance(job.ports.state.write(encode(left), seen.etag), Refused):
+            remember(job, left)
+            return found
+    raise StateRace("the statefile changes faster than it can be written; clean again", hint="try again")
 
 
 def create(job: Job, state: State) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -99,6 +100,25 @@ class CommandSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """Where `saasbot serve` reads what it checks others by; None: what the secret guards is closed."""
+
+    webhook_secret: SecretRef | None = None
+    token: SecretRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """Where the work queue is; an empty `url` is the process itself. `prefix` is the queue's name in Redis."""
+
+    url: str = ""
+    prefix: str = "saasbot"
+    password: SecretRef | None = None
+    ca: str = ""
+    """The file with the certificates that a `rediss:` server's is checked against, seen from the config repository."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything in `saasbot.yml`."""
 
@@ -113,7 +133,10 @@ class Settings:
     commands: CommandSettings = CommandSettings()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     report_key: SecretRef = SecretRef(env="SAASBOT_KEY")
-    queue_url: str = ""
+    queue: QueueSettings = QueueSettings()
     dashboard_title: str = ""
     """The title of the dashboard issue; empty where none is wanted."""
+    heartbeat: timedelta | None = None
+    """How long the dashboard may be silent while the bot works; None: for as long as it has nothing new to say."""
     compat_pipeline: str = ""
+    serve: ServeSettings = ServeSettings()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,11 +14,32 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from worlds import planted
 
+if TYPE_CHECKING:
+    from worlds.triple_stores import Store
+
 # Where byte code is never kept, every `saasbot` that a test starts would compile all its modules anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 REQUIRED = bool(os.environ.get("SAASBOT_REQUIRE_SERVICES"))
+
+
+@pytest.fixture(scope="session")
+def oxigraph() -> Iterator[Store]:
+    """The quicker of two real triple stores; every test takes a graph of its own (`Store.fresh`)."""
+    from worlds import triple_stores  # noqa: PLC0415 - tests without a store do not wait for its imports
+
+    with triple_stores.oxigraph() as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def virtuoso() -> Iterator[Store]:
+    """The other triple store, which takes seconds to start."""
+    from worlds import triple_stores  # noqa: PLC0415 - as above
+
+    with triple_stores.virtuoso() as store:
+        yield store
 
 
 @pytest.hookimpl(wrapper=True)

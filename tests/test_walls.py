@@ -22,7 +22,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "b
 
 PURE_LIBRARIES = {
     "core": {"cronsim", "deepdiff", "markdown_it", "msgspec"},
-    "formats": set[str](),
+    "formats": {"cronsim"},
     "render": {"jinja2", "markupsafe", "msgspec", "ruamel", "yaml", "yaml_rs"},
     "model": set[str](),
     "config": {"cronsim", "jsonschema_rs", "msgspec", "yaml", "yaml_rs"},
@@ -161,7 +161,11 @@ def test_requirements_pin_every_dependency_and_name_no_index() -> None:
     text = (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")
     pinned = {line.split("==")[0].split("[")[0] for line in text.splitlines() if "==" in line}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = {entry.split(">")[0].strip().lower().replace(".", "-") for entry in project["dependencies"]}
+    entries = [
+        *project["dependencies"],
+        *(entry for extra in project["optional-dependencies"].values() for entry in extra),
+    ]
+    wanted = {entry.split(">")[0].strip().lower().replace(".", "-") for entry in entries}
     assert wanted <= pinned
     assert "://" not in text
     assert text.count("==") <= text.count("--hash=sha256:")

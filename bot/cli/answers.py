@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from bot.core.context import Context
 from bot.core.explanation import Explanation
 from bot.core.gates import holding
-from bot.core.overview import Overview, Row
+from bot.model.overview import Overview, Row, TriggerRow
 from bot.model.plan import Held, Verdict
+from bot.model.rounds import Round
 from bot.model.runs import Run
+from bot.render.rounds import BAD, job_text, set_document, set_text
 from bot.render.words import short, until, utc
 
 MOST = 100
@@ -139,12 +140,13 @@ def _time(moment: datetime | None) -> str | None:
     return utc(moment) if moment is not None else None
 
 
-def status_json(context: Context, found: Overview) -> str:
+def status_json(found: Overview) -> str:
     """One object, `saasbot.status/1`."""
     document = {
         "schema": "saasbot.status/1",
-        "config_sha": context.desired.sha,
-        "now": utc(context.now),
+        "config_sha": found.config_sha,
+        "now": utc(found.now),
+        "written_at": _time(found.written_at),
         "targets": [_row_document(row) for row in found.rows],
         "merge_requests": [
             {
@@ -158,8 +160,36 @@ def status_json(context: Context, found: Overview) -> str:
             for each in found.merge_requests
         ],
         "held": [_held(held) for held in found.held],
+        "triggers": [_trigger_document(row) for row in found.triggers],
+        "attention": [
+            {"subject": subject, "text": flag.text, "since": utc(flag.at), "iid": flag.iid or None}
+            for subject, flag in found.attention.items()
+        ],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _trigger_document(row: TriggerRow) -> dict[str, Any]:
+    trigger, record = row.trigger, row.record
+    return {
+        "name": row.name,
+        "file": trigger.file if trigger is not None else (record.file if record is not None else None),
+        "next_due": _time(row.due),
+        "removed_at": _time(record.removed_at) if record is not None else None,
+        "round": _round(record.round, row) if record is not None and record.round is not None else None,
+    }
+
+
+def _round(present: Round, row: TriggerRow) -> dict[str, Any]:
+    return {
+        "number": present.number,
+        "result": present.result.value,
+        "text": present.text,
+        "reasons": [{"kind": reason.kind, "text": reason.text} for reason in present.reasons],
+        "started_at": _time(present.began_at),
+        "finished_at": _time(present.ended_at),
+        "sets": [set_document(each) for each in row.sets],
+    }
 
 
 def _row_document(row: Row) -> dict[str, Any]:
@@ -182,15 +212,16 @@ def _held(held: Held) -> dict[str, Any]:
     return {"subject": held.subject, "gate": held.gate.value, "text": held.text, "until": _time(held.until)}
 
 
-def status_text(context: Context, found: Overview) -> str:
-    """A table of targets, then merge requests, then what is stuck."""
-    lines = [
-        f"config {short(context.desired.sha or 'working tree')}, {len(found.rows)} targets at {utc(context.now)}",
-        "",
-    ]
+def status_text(found: Overview) -> str:
+    """A table of targets, then merge requests, then what is stuck and what waits for a person."""
+    config = short(found.config_sha) if found.config_sha else "working tree"
+    written = f", last sign of life {utc(found.written_at)}" if found.written_at is not None else ""
+    lines = [f"config {config}, {len(found.rows)} targets at {utc(found.now)}{written}", ""]
     rows = [("TARGET", "ENVIRONMENT", "WANTED", "RUNS", "LAST RUN"), *(_cells(row) for row in found.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if found.triggers:
+        lines += ["", "Triggers:", *(line for row in found.triggers for line in _trigger_lines(row))]
     if found.merge_requests:
         lines += ["", "Merge requests:"]
         lines += [f"  !{mr.iid} {mr.title}{' (conflicts)' if mr.has_conflicts else ''}" for mr in found.merge_requests]
@@ -201,7 +232,19 @@ def status_text(context: Context, found: Overview) -> str:
             f"  {held.subject.partition(':')[2]}: {held.gate}: {held.text}{until(held.until)}" for held in stuck[:MOST]
         ]
         lines += [f"  ... and {len(stuck) - MOST} more"] if len(stuck) > MOST else []
+    if found.attention:
+        lines += ["", "Waits for a person:"]
+        lines += [f"  {subject}: {flag.text} (since {utc(flag.at)})" for subject, flag in found.attention.items()]
     return "\n".join(lines) + "\n"
+
+
+def _trigger_lines(row: TriggerRow) -> list[str]:
+    """A definition's round in one line, and its jobs that a person has to look at."""
+    due = f", next due {utc(row.due)}" if row.due is not None else ""
+    if not row.sets:
+        return [f"  {row.name}: no round yet{due}"]
+    bad = [job for each in row.sets for job in each.jobs if job.word in BAD]
+    return [f"  {set_text(row.sets[-1])}{due}", *(f"    {job_text(job)}" for job in bad)]
 
 
 def _cells(row: Row) -> tuple[str, str, str, str, str]:

@@ -9,9 +9,8 @@ import click
 from bot.cli.output import exit_code, log, pass_text
 from bot.cli.progress import end_progress, progress
 from bot.cli.session import Session
+from bot.cli.sets import tell_sets
 from bot.errors import WrongUsage
-from bot.model.observed import Event
-from bot.settings import Settings
 
 
 @click.command(help="Handle one comment event: a pass that reads the merge request it tells of, polled or not.")
@@ -30,6 +29,7 @@ def comment(session: Session, payload: Path, dry_run: bool, fmt: str) -> None:
     """The event only says where to look: author, text and rights are read from the forge; a forged one does nothing."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
     from bot.core.context import heard_of  # noqa: PLC0415
+    from bot.core.events import not_ours  # noqa: PLC0415
     from bot.providers.build import comment_event  # noqa: PLC0415
 
     settings = session.settings()
@@ -49,21 +49,7 @@ def comment(session: Session, payload: Path, dry_run: bool, fmt: str) -> None:
         _, report = line.plan(job, job.ports.config.tree(job.ports.config.fetch(settings.branch)))
     else:
         report = line.reconcile(job)
+        tell_sets(session, report)
     end_progress(session)
     click.echo(pass_text(report, fmt), nl=False)
     raise SystemExit(exit_code(report))
-
-
-def not_ours(settings: Settings, event: Event) -> str:
-    """Why a comment needs no pass; empty where it does."""
-    from bot.core.commands import parse  # noqa: PLC0415 - as above
-    from bot.model.state import Thread  # noqa: PLC0415
-
-    project = str(settings.forge.options.get("project")).strip("/")
-    if project.casefold() not in (event.project.casefold(), event.project_id):
-        return f"the comment stands in {event.project}, not in {project}"
-    if event.thread is Thread.DASHBOARD and not settings.dashboard_title:
-        return "the comment stands on an issue, and there is no dashboard"
-    if "@" not in event.text and not parse(event.text, settings.commands.prefix, settings.bot.name):
-        return "the comment has no command in it"
-    return ""

@@ -25,7 +25,7 @@ def explain(session: Session, target: str, as_of: datetime | None, fmt: str) -> 
 
     session.now = as_of or session.now
     job = session.job()
-    warn_behind(job)
+    warn_behind(session, job)
     context, _ = line.plan(job, job.ports.config.working_tree())
     refuse_unknown(context, target)
     found = explained(context, target)

@@ -19,6 +19,6 @@ def graph(session: Session, fmt: str) -> None:
     from bot.render.graph import dot, mermaid  # noqa: PLC0415
 
     job = session.job()
-    warn_behind(job)
+    warn_behind(session, job)
     desired = load(job.ports.config.working_tree(), job.settings, job.schemas, job.ports.cache).desired
     click.echo(dot(desired) if fmt == "dot" else mermaid(desired), nl=False)

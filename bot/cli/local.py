@@ -156,6 +156,17 @@ def draft(session: Session, iid: int, ready: bool) -> None:
     done(people(session).set_draft(iid, draft=not ready), f"!{iid} is {'ready' if ready else 'a draft'}")
 
 
+@mr.command(help="Put a label on it, or take one off with --remove, e.g. needs-attention.")
+@click.argument("iid", type=int)
+@click.argument("label")
+@click.option("--remove", is_flag=True, help="Take it off.")
+@click.pass_obj
+def label(session: Session, iid: int, label: str, remove: bool) -> None:
+    """Change the labels as a person."""
+    text = f"!{iid} no longer has the label {label}" if remove else f"!{iid} has the label {label}"
+    done(people(session).set_label(iid, label, on=not remove), text)
+
+
 @mr.command(help="Merge it.")
 @click.argument("iid", type=int)
 @AS

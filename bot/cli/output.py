@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from bot.errors import SaasbotError, WrongUsage
-from bot.model.plan import Action, CancelRun, Outcome, OutcomeStatus, Report, StartRun
+from bot.model.plan import (
+    ACTION_KINDS,
+    Action,
+    CancelRun,
+    FollowRun,
+    Outcome,
+    OutcomeStatus,
+    Report,
+    StartJob,
+    StartRun,
+)
+from bot.model.runs import Run
 
 if TYPE_CHECKING:
     from bot.cli.session import Session
@@ -53,7 +64,7 @@ def refuse_unknown(context: Context, target: str) -> None:
         raise WrongUsage(unknown_target(context.desired, target), hint="`saasbot status` lists all targets")
 
 
-def warn_behind(job: Job) -> None:
+def warn_behind(session: Session, job: Job) -> None:
     """Say on standard error if the checkout is behind the branch that is reconciled."""
     try:
         head = job.ports.config.fetch(job.settings.branch)
@@ -61,7 +72,7 @@ def warn_behind(job: Job) -> None:
         return
     behind = job.ports.config.behind(job.settings.branch, head)
     if behind:
-        click.echo(f"warning: {behind}", err=True)
+        log(session.log_format, "warning", f"warning: {behind}")
 
 
 def warn_invalid(session: Session, report: Report) -> None:
@@ -80,8 +91,30 @@ def log(fmt: str, level: str, message: str, **fields: object) -> None:
         click.echo(message, err=True)
 
 
+def about(action: Action, outcome: Outcome) -> dict[str, object]:
+    """What a JSON line tells of an action, so that all lines of one run are found by its `run_key`."""
+    told: dict[str, object] = {"kind": ACTION_KINDS[type(action)], "subject": action.subject}
+    told |= _of_run(action, outcome.run) if isinstance(action, StartRun | StartJob | FollowRun | CancelRun) else {}
+    return {**told, "outcome": outcome.status.value} | ({"url": outcome.url} if outcome.url else {})
+
+
+def _of_run(action: StartRun | StartJob | FollowRun | CancelRun, seen: Run | None) -> dict[str, object]:
+    run = seen or action.run
+    whose: dict[str, object] = {}
+    if action.subject.startswith("job:"):
+        trigger, _, job = action.subject.removeprefix("job:").partition("/")
+        whose = {"trigger": trigger, "job": job}
+    else:
+        whose = {"target": action.subject.removeprefix("target:")}
+    own = {"run_key": run.key, "run_number": run.number, "sha": run.sha or None, "run_status": run.status.value}
+    return {**whose, **own, "url": run.url or None}
+
+
 def exit_code(report: Report) -> int:
-    """0, or 1 if a write broke or a run was refused; a push that lost a race is looked at again by the next pass."""
+    """0, or 1 if a write broke or a run was refused; a push that lost a race is looked at again by the next pass.
+
+    A job that its server does not take for now is tried again; only its last try is a refusal.
+    """
     pairs = zip(report.plan.actions, report.outcomes, strict=False)
     return 1 if any(_is_error(action, outcome) for action, outcome in pairs) else 0
 
@@ -89,4 +122,7 @@ def exit_code(report: Report) -> int:
 def _is_error(action: Action, outcome: Outcome) -> bool:
     if outcome.status is OutcomeStatus.FAILED:
         return True
+    if outcome.status is OutcomeStatus.REFUSED and isinstance(action, StartJob):
+        last = action.run.attempt >= action.retry.attempts and not outcome.untouched
+        return outcome.again is None or last
     return outcome.status is OutcomeStatus.REFUSED and isinstance(action, StartRun | CancelRun)

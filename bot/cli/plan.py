@@ -31,7 +31,7 @@ def plan(session: Session, targets: tuple[str, ...], fmt: str, save_context: Bin
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 
     job = session.job()
-    warn_behind(job)
+    warn_behind(session, job)
     tree = job.ports.config.working_tree()
     context, report = line.plan(job, tree)
     for target in targets:

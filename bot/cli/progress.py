@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import click
 
-from bot.cli.output import log
+from bot.cli.output import about, log
 from bot.cli.session import Session
-from bot.model.plan import ACTION_KINDS, Action, FollowRun, Outcome, OutcomeStatus, RecordState
+from bot.model.plan import Action, FollowRun, Outcome, OutcomeStatus, RecordState
 
 CLEAR = "\r\033[K"
 
@@ -33,16 +33,21 @@ def progress(session: Session) -> Callable[[Action, Outcome], None]:
     def tell(action: Action, outcome: Outcome) -> None:
         nonlocal count
         count += 1
-        kind = ACTION_KINDS[type(action)]
+        told = about(action, outcome)
+        kind = told["kind"]
         broken = outcome.status in (OutcomeStatus.FAILED, OutcomeStatus.REFUSED)
         if live and not broken:
             click.echo(f"{CLEAR}{count} {kind} {action.subject}"[:160], err=True, nl=False)
             return
-        if broken or session.verbose or not isinstance(action, RecordState | FollowRun):
+        if broken or session.verbose or not isinstance(action, RecordState | FollowRun) or _ended(session, action):
             if live:
                 click.echo(CLEAR, err=True, nl=False)
             level = "warning" if broken else "info"
-            text = f"{kind} {action.subject}: {outcome.status}: {outcome.text}"
-            log(session.log_format, level, text, kind=kind, subject=action.subject, outcome=outcome.status.value)
+            log(session.log_format, level, f"{kind} {action.subject}: {outcome.status}: {outcome.text}", **told)
 
     return tell
+
+
+def _ended(session: Session, action: Action) -> bool:
+    """Whether it is the end of a run, for those who follow runs in a log made for machines."""
+    return session.log_format == "json" and isinstance(action, FollowRun) and not action.run.status.in_flight

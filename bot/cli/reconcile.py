@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from bot.cli.metrics import keep_metrics, metrics_option
 from bot.cli.output import exit_code, pass_text, warn_invalid
 from bot.cli.progress import end_progress, progress
 from bot.cli.session import Session
+from bot.cli.sets import reports_option, tell_sets
 from bot.errors import StateRace, WrongUsage
 from bot.model.plan import Report
 from bot.render.terminal import report_json
@@ -31,27 +34,39 @@ LONGEST_NAP = timedelta(minutes=1)
 @click.option(
     "--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How it is printed."
 )
+@reports_option
+@metrics_option
 @click.pass_obj
 def reconcile(
-    session: Session, until_idle: bool, at_most: str | None, watch: bool, bootstrap: str | None, fmt: str
+    session: Session,
+    /,
+    *,
+    until_idle: bool,
+    at_most: str | None,
+    watch: bool,
+    bootstrap: str | None,
+    fmt: str,
+    **files: Path | None,
 ) -> None:
-    """Walk the line."""
+    """Walk the line; `files` are the folder of reports and the file of metrics."""
     from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
 
     session.stop_on_sigterm()
     job = session.job(writes=True, bootstrap=bootstrap or "", progress=progress(session))
-    deadline = _deadline(job, at_most)
+    deadline, began = _deadline(job, at_most), job.ports.clock.real()
     if watch:
-        _watch(session, job, deadline, fmt)
+        _watch(session, job, deadline, fmt, **files)
         return
-    if until_idle or deadline is not None:
-        report = merged(tuple(line.until_idle(job, deadline)))
-    else:
-        report = line.reconcile(job)
+    kept, made = True, []
+    for each in line.until_idle(job, deadline) if until_idle or deadline is not None else (line.reconcile(job),):
+        made.append(each)
+        kept = tell_sets(session, each, files["reports"]) and kept
+    report = merged(tuple(made))
     end_progress(session)
+    kept = keep_metrics(session, job, files["metrics"], report, began) and kept
     warn_invalid(session, report)
     click.echo(pass_text(report, fmt), nl=False)
-    raise SystemExit(exit_code(report))
+    raise SystemExit(exit_code(report) if kept else 1)
 
 
 def merged(reports: tuple[Report, ...]) -> Report:
@@ -60,7 +75,8 @@ def merged(reports: tuple[Report, ...]) -> Report:
     actions = tuple(action for report in reports for action in report.plan.actions)
     outcomes = tuple(outcome for report in reports for outcome in report.outcomes)
     answers = tuple(answer for report in reports for answer in report.plan.answers)
-    return replace(last, plan=replace(last.plan, actions=actions, answers=answers), outcomes=outcomes)
+    sets = tuple(each for report in reports for each in report.plan.sets)
+    return replace(last, plan=replace(last.plan, actions=actions, answers=answers, sets=sets), outcomes=outcomes)
 
 
 def _deadline(job: Job, at_most: str | None) -> datetime | None:
@@ -74,21 +90,25 @@ def _deadline(job: Job, at_most: str | None) -> datetime | None:
     return job.ports.clock.real() + length
 
 
-def _watch(session: Session, job: Job, deadline: datetime | None, fmt: str) -> None:
-    """Passes for ever; a lost race is looked at again by the next pass."""
-    for report in _passes(session, job, deadline):
+def _watch(session: Session, job: Job, deadline: datetime | None, fmt: str, **files: Path | None) -> None:
+    """One line a pass; a file that cannot be written is told, and stops nothing."""
+    for began, report in _passes(session, job, deadline):
+        tell_sets(session, report, files["reports"])
+        keep_metrics(session, job, files["metrics"], report, began)
         click.echo(pass_line(report) if fmt == "text" else report_json(report, indent=None))
 
 
-def _passes(session: Session, job: Job, deadline: datetime | None) -> Iterator[Report]:
+def _passes(session: Session, job: Job, deadline: datetime | None) -> Iterator[tuple[datetime, Report]]:
+    """Passes for ever, each with when it began; a lost race is looked at again by the next pass."""
     from bot import reconcile as line  # noqa: PLC0415 - as above
 
     while not session.stopping and (deadline is None or job.ports.clock.real() < deadline):
         due: datetime | None = None
+        began = job.ports.clock.real()
         try:
             report = line.reconcile(job)
             due = report.plan.next_due
-            yield report
+            yield began, report
         except StateRace:
             due = job.ports.clock.now()
         _nap(session, job, due, deadline)

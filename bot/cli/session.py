@@ -16,7 +16,7 @@ from bot.errors import InvalidConfiguration, WrongUsage
 
 if TYPE_CHECKING:
     from bot.model.plan import Action, Outcome
-    from bot.ports import Ports
+    from bot.ports import Ports, Queue
     from bot.reconcile import Job
     from bot.settings import Settings
 
@@ -67,15 +67,37 @@ class Session:
         return found
 
     def ports(self, settings: Settings, *, writes: bool = False) -> Ports:
-        """All ports; a command that writes refuses `--now` unless the forge is local."""
+        """All ports; a command that writes refuses `--now` unless the forge is local, any other has ports that read."""
         from bot.providers.build import build  # noqa: PLC0415
+        from bot.providers.read_only import read_only  # noqa: PLC0415
 
         if writes and self.now is not None and settings.forge.provider != "local":
             raise WrongUsage("--now and a command that writes go together with a local forge only")
         ports = build(self.config, settings, os.environ, self.now)
-        if writes:
-            ports.config.require_root()
+        if not writes:
+            return read_only(ports)
+        ports.config.require_root()
         return ports
+
+    def queue(self, settings: Settings) -> Queue:
+        """The work queue; nothing is asked yet. Raises WrongUsage where the settings cannot work."""
+        from bot.cli.output import log  # noqa: PLC0415
+        from bot.providers.build import work_queue  # noqa: PLC0415
+        from bot.providers.clock import SystemClock  # noqa: PLC0415
+
+        def tell(text: str) -> None:
+            log(self.log_format, "warning", text)
+
+        return work_queue(settings, os.environ, SystemClock(self.now), config=self.config, tell=tell)
+
+    def shared_queue(self, settings: Settings) -> Queue:
+        """The work queue that other processes see, too. Raises WrongUsage where there is none."""
+        if not settings.queue.url:
+            raise WrongUsage(
+                "saasbot.yml has no queue.url: the work queue lives and ends with the process that works it",
+                hint="`saasbot process --drain` collects and works all that is due; or set queue: {url: redis://...}",
+            )
+        return self.queue(settings)
 
     def job(self, settings: Settings | None = None, *, writes: bool = False, **more: Any) -> Job:
         """What a pass works with."""

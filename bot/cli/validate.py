@@ -26,7 +26,9 @@ def validate(session: Session, fmt: str) -> None:
     tree = repository.working_tree()
     behind = repository.behind("")
     if behind:
-        click.echo(f"warning: {behind}", err=True)
+        from bot.cli.output import log  # noqa: PLC0415 - a checkout that is up to date does not wait for it
+
+        log(session.log_format, "warning", f"warning: {behind}")
     findings = check(tree, FolderCache(cache_root(os.environ)), schemas())
     if fmt == "text" and not findings:
         click.echo("no findings")

@@ -11,7 +11,8 @@ from bot.config.schema import foreign_values
 from bot.config.secret_rules import secret_issues
 from bot.config.source import Pointer
 from bot.config.trigger_rules import check_jobs, jobs_of
-from bot.config.values import cron_fault, duration, is_timezone, moment
+from bot.config.values import duration, is_timezone, moment
+from bot.formats.cron import cron_fault
 from bot.model.desired import is_sha
 from bot.render.tags import tag_fault
 

@@ -12,10 +12,13 @@ from bot.config.rules import Issue
 from bot.config.with_rules import with_issues
 from bot.formats.job_lists import expanded
 from bot.model.triggers import Trigger
-from bot.ports import ConfigTree, SourceFile
+from bot.ports import ConfigTree
 
 WHERE = ("jobsFrom", "file")
 """Where a definition names its list."""
+
+RELEASE = "gravitee-release"
+"""The format of a manifest that says what is released, and into which that is written."""
 
 MOST = 20
 """Faults of one list that are told; the rest is counted."""
@@ -33,10 +36,8 @@ def listed(trigger: Trigger, lists: Mapping[str, bytes]) -> Trigger:
 def read_lists(tree: ConfigTree, repository: Repository) -> dict[str, bytes]:
     """The contents of all lists that definitions name, by path."""
     named = {_path(repository, path) for path in _with_lists(repository)}
-    wanted = sorted(path for path in named if path in repository.paths)
-    if not wanted:
-        return {}
-    return dict(zip(wanted, tree.read([SourceFile(path, "") for path in wanted]), strict=True))
+    wanted = [file for file in tree.files() if file.path in named] if named else []
+    return dict(zip((file.path for file in wanted), tree.read(wanted), strict=True)) if wanted else {}
 
 
 def list_issues(tree: ConfigTree, repository: Repository, broken: Collection[str]) -> Iterator[tuple[str, Issue]]:
@@ -50,8 +51,20 @@ def list_issues(tree: ConfigTree, repository: Repository, broken: Collection[str
         if name not in lists:
             message = f"there is no file `{name[:200]}`"
             yield path, Issue("dangling-ref", WHERE, message, "create it or correct the path")
+        elif (other := _shared(repository, paths, path)) and path not in stopped:
+            message = f"`{name[:200]}` is released by {other} already: both would build everything, and write it down"
+            yield path, Issue("bad-job-list", WHERE, message, "let one definition release it")
         elif path not in stopped:
             yield from ((path, issue) for issue in _faults(parser.trigger(path), name, lists[name]))
+
+
+def _shared(repository: Repository, paths: list[str], path: str) -> str:
+    """The definition before this one that releases the same manifest; empty where there is none."""
+    if repository.summaries[path].facts.get("format") != RELEASE:
+        return ""
+    others = paths[: paths.index(path)]
+    same = (each for each in others if _path(repository, each) == _path(repository, path))
+    return next((each for each in same if repository.summaries[each].facts.get("format") == RELEASE), "")
 
 
 def _faults(trigger: Trigger, name: str, data: bytes) -> Iterator[Issue]:

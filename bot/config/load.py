@@ -32,7 +32,7 @@ from bot.model.triggers import Trigger
 from bot.ports import Cache, ConfigTree, SourceFile
 from bot.settings import Settings
 
-SUMMARY_VERSION = 5
+SUMMARY_VERSION = 6
 """Raised whenever a rule or the shape of a summary changes, so that no older summary is taken from the cache."""
 
 _KEPT = msgspec.msgpack.Decoder(dict[str, Kept])
@@ -90,9 +90,9 @@ def judged(tree: ConfigTree, repository: Repository) -> tuple[Finding, ...]:
     for path, issue in list_issues(tree, repository, _broken(repository, crossing)):
         crossing.setdefault(path, []).append(issue)
     if crossing:
-        contents = tree.read([SourceFile(path, "") for path in crossing])
-        for (path, issues), content in zip(crossing.items(), contents, strict=True):
-            found += _placed(path, repository.summaries[path], issues, content)
+        files = [file for file in tree.files() if file.path in crossing]
+        for file, content in zip(files, tree.read(files), strict=True):
+            found += _placed(file.path, repository.summaries[file.path], crossing[file.path], content)
     return tuple(sorted(found, key=lambda item: (item.file, item.line, item.column, item.rule, item.message)))
 
 

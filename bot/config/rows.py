@@ -51,7 +51,8 @@ def facts(kind: str, doc: dict[str, Any]) -> dict[str, Any]:
         case "pipeline":
             return {"with": with_faults(doc.get("with"))}
         case "trigger":
-            return {"jobsFrom": text_of(mapping_of(doc.get("jobsFrom")).get("file"))}
+            source = mapping_of(doc.get("jobsFrom"))
+            return {"jobsFrom": text_of(source.get("file")), "format": text_of(source.get("format"))}
         case "freeze":
             scope = mapping_of(doc.get("scope"))
             return {key: texts(scope.get(key)) for key in ("environments", "apps", "targets")}

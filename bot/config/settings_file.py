@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from bot.config import yaml
@@ -12,6 +13,7 @@ from bot.config.rules import Issue
 from bot.config.schema import Schemas, foreign_values
 from bot.config.secret_rules import secret_issues
 from bot.config.summary import Place
+from bot.config.values import duration
 from bot.model.findings import Finding, Severity
 from bot.model.servers import SecretRef
 from bot.ports import ConfigTree
@@ -22,8 +24,10 @@ from bot.settings import (
     ForgeSettings,
     Merge,
     PromotionSettings,
+    QueueSettings,
     Regenerate,
     RunSettings,
+    ServeSettings,
     Settings,
     StateSettings,
     Update,
@@ -31,6 +35,9 @@ from bot.settings import (
 
 NAME = "saasbot.yml"
 KIND = "/settings-1.json"
+
+SHORTEST_HEARTBEAT = timedelta(minutes=1)
+"""Each one is an edit at the forge and two writes of the statefile."""
 
 _QUICK_ACTIONS = """
     add_child add_contacts add_email add_parent approve assign assign_reviewer award blocked_by blocks board_move
@@ -126,11 +133,22 @@ def _own(doc: dict[str, Any]) -> Iterator[Issue]:
     if isinstance(folder, str) and _escapes(folder):
         message = f"`{folder[:80]}` is not a folder inside the repository"
         yield Issue("bad-value", ("dataDir",), message, "write a path relative to this file, such as `data`")
+    yield from _heartbeat(mapping_of(doc.get("dashboard")).get("heartbeat"))
     state = mapping_of(doc.get("state"))
     if text_of(state.get("url")).startswith(("file:", "git:")):
         for key in sorted({"endpoint", "region", "ca"} & state.keys()):
             message = f"`{key}` is for object stores, and the state is not in one"
             yield Issue("bad-value", ("state", key), message, "leave it out, or name an `s3:`, `gs:` or `az:` address")
+
+
+def _heartbeat(value: Any) -> Iterator[Issue]:
+    """Return what is wrong with the interval of the heartbeat; what is no text is the schema's business."""
+    length = duration(text_of(value))
+    if isinstance(value, str) and length is None:
+        yield Issue("bad-duration", ("dashboard", "heartbeat"), f"`{value[:80]}` is not a duration", "write `1h`")
+    elif length is not None and length < SHORTEST_HEARTBEAT:
+        message = f"`{value}` is too short: each heartbeat is an edit of the issue"
+        yield Issue("bad-value", ("dashboard", "heartbeat"), message, "write `1m` or more, such as `1h`")
 
 
 def _escapes(folder: str) -> bool:
@@ -157,10 +175,18 @@ def _settings(doc: Mapping[str, Any]) -> Settings:
         commands=_commands(doc.get("commands", {})),
         groups={name: tuple(users) for name, users in doc.get("groups", {}).items()},
         report_key=SecretRef(**doc.get("report", {}).get("key", {"env": "SAASBOT_KEY"})),
-        queue_url=doc.get("queue", {}).get("url", ""),
+        queue=_queue(doc.get("queue", {})),
         dashboard_title=doc.get("dashboard", {}).get("title", ""),
+        heartbeat=duration(doc.get("dashboard", {}).get("heartbeat", "")),
         compat_pipeline=_compat_pipeline(doc.get("compat", {}).get("pipeline", "")),
+        serve=_serve(doc.get("serve", {})),
     )
+
+
+def _queue(doc: Mapping[str, Any]) -> QueueSettings:
+    default = QueueSettings()
+    password = SecretRef(**doc["password"]) if "password" in doc else None
+    return QueueSettings(doc.get("url", ""), doc.get("prefix", default.prefix), password, doc.get("ca", ""))
 
 
 def _compat_pipeline(value: Any) -> str:
@@ -200,3 +226,8 @@ def _commands(doc: Mapping[str, Any]) -> CommandSettings:
         doc.get("freezeGroup", default.freeze_group),
         doc.get("poll", default.poll),
     )
+
+
+def _serve(doc: Mapping[str, Any]) -> ServeSettings:
+    given = {key: SecretRef(**value) for key, value in doc.items()}
+    return ServeSettings(given.get("webhookSecret"), given.get("token"))

@@ -32,6 +32,8 @@ KINDS = tuple(TASK_OPERATIONS)
 AUTHS = ("digest", "basic")
 UPDATES = ("query", "update", "body")
 ON_CANCEL = ("failed", "canceled")
+MOST_MINUTES = 525_600
+"""A year: whoever waits longer does not mean a time-out."""
 
 _AT: Pointer = ("with",)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\x9f\ud800-\udfff<>\"{}|^`\\]+")
@@ -92,6 +94,11 @@ def _path(value: Any, at: Pointer) -> Iterator[Issue]:
         yield _issue(at, f"`{at[-1]}` is a path on the instance's server", f"for example `{at[-1]}: /update`")
 
 
+def _minutes(value: Any, at: Pointer) -> Iterator[Issue]:
+    if type(value) is not int or not 0 < value <= MOST_MINUTES:  # `True` is no number here
+        yield _issue(at, f"`{at[-1]}` is a whole number of minutes", f"1 to {MOST_MINUTES}")
+
+
 def _flag(value: Any, at: Pointer) -> Iterator[Issue]:
     if not isinstance(value, bool):
         yield _issue(at, f"`{at[-1]}` is `true` or `false`")
@@ -114,6 +121,7 @@ CHECKS: Mapping[str, Callable[[Any, Pointer], Iterator[Issue]]] = {
     "blockedBy": _uris,
     "requires": _uris,
     "retryFailed": _flag,
+    "timeoutMinutes": _minutes,
     "anyGraph": _flag,
     "creator": _uri,
     "errorCreator": _uri,

@@ -30,6 +30,10 @@ CANCELS = frozenset({"sparql"})
 """Providers whose jobs are set to failed when their time is over, unless the definition says otherwise."""
 
 
+ALONE: Mapping[str, Batch] = {"sparql": Batch(1, wait=Wait.FINISHED)}
+"""Providers whose jobs keep each other from running: one is started when the one before it is over."""
+
+
 def trigger_of(doc: Mapping[str, Any], instance: Instance, path: str) -> Trigger:
     """The definition in a document that has no errors."""
     on = doc.get("on", {})
@@ -48,7 +52,7 @@ def trigger_of(doc: Mapping[str, Any], instance: Instance, path: str) -> Trigger
         conditions=tuple(_condition(each) for each in doc.get("conditions", ())),
         health_check=_health_check(doc["healthCheck"]) if "healthCheck" in doc else None,
         retry=_retry(doc.get("retry", {})),
-        batch=_batch(doc.get("batch", {})),
+        batch=_batch(doc["batch"]) if "batch" in doc else ALONE.get(instance.provider, Batch()),
         fail_fast=doc.get("failFast", _release(doc)),
         cancel_on_error=doc.get("cancelOnError", instance.provider in CANCELS),
         timeout=_span(doc, "timeout", timedelta(hours=6)),

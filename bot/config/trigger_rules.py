@@ -23,6 +23,9 @@ def jobs_of(doc: dict[str, Any]) -> Iterator[tuple[Pointer, dict[str, Any]]]:
 
 def check_jobs(doc: dict[str, Any]) -> Iterator[Issue]:
     """Yield names that are there twice, jobs that come after none that there is, and dates that cannot be."""
+    if "instance" not in doc:
+        message = "this definition names no instance, so it starts nothing"
+        yield Issue("missing-instance", (), message, "name one: `instance: {$ref: /instances/...}`", warning=True)
     jobs = list(jobs_of(doc))
     names = {job["name"] for _, job in jobs if isinstance(job.get("name"), str)}
     seen: set[str] = set()
@@ -36,7 +39,37 @@ def check_jobs(doc: dict[str, Any]) -> Iterator[Issue]:
                 message = f"no other job of this definition is called `{other[:80]}`"
                 yield Issue("unknown-job", (*at, "after", index), message, "correct the name")
         yield from _dates(job, at)
-    yield from _conditions(doc)
+        yield from _conditions(job, at)
+    yield from _conditions(doc, ())
+    yield from _circles(jobs)
+
+
+def _circles(jobs: list[tuple[Pointer, dict[str, Any]]]) -> Iterator[Issue]:
+    """Yield jobs that wait for each other, and those that wait for a job of a later stage: none of them ever starts."""
+    after = {str(job.get("name")): texts(job.get("after")) for _, job in jobs}
+    stages = {str(job.get("name")): int(at[1]) for at, job in jobs if at[0] == "stages"}
+    for at, job in jobs:
+        name = str(job.get("name"))
+        if name not in after[name] and name in _behind(after, name):
+            message = f"the job `{name[:80]}` waits for itself, through the jobs that it comes after"
+            yield Issue("job-cycle", (*at, "after"), message, "take one of them out of `after`")
+        for index, other in enumerate(after[name]):
+            if stages.get(other, 0) > stages.get(name, 0):
+                message = f"the job `{other[:80]}` is in a later stage: it has to have succeeded in an earlier round"
+                place = (*at, "after", index)
+                yield Issue("job-cycle", place, message, "move one of them, or take this out", warning=True)
+
+
+def _behind(after: dict[str, tuple[str, ...]], name: str) -> set[str]:
+    """All jobs that a job waits for, directly or not."""
+    found: set[str] = set()
+    waiting = list(after[name])
+    while waiting:
+        other = waiting.pop()
+        if other not in found and other in after:
+            found.add(other)
+            waiting += after[other]
+    return found
 
 
 def _dates(job: dict[str, Any], at: Pointer) -> Iterator[Issue]:
@@ -64,11 +97,11 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _conditions(doc: dict[str, Any]) -> Iterator[Issue]:
+def _conditions(doc: dict[str, Any], at: Pointer) -> Iterator[Issue]:
     for index, condition in maps(doc.get("conditions")):
         held = mapping_of(condition.get("dateRange"))
         for key in ("from", "to"):
             text = held.get(key)
             if isinstance(text, str) and _moment(text) is None:
-                at = ("conditions", index, "dateRange", key)
-                yield Issue("bad-date", at, f"`{text[:80]}` is no day of the calendar", "write 2026-01-31")
+                place = (*at, "conditions", index, "dateRange", key)
+                yield Issue("bad-date", place, f"`{text[:80]}` is no day of the calendar", "write 2026-01-31")

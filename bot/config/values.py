@@ -1,4 +1,4 @@
-"""The small languages inside the documents: durations, cron expressions, time zones, moments and windows."""
+"""The small languages inside the documents: durations, time zones, moments and windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from bot.model.desired import Interval, Recurring, Window
 _DURATION = re.compile(r"(?:[0-9]+[dhms])+")
 _PART = re.compile(r"([0-9]+)([dhms])")
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_EPOCH = datetime(2024, 1, 1)  # noqa: DTZ001 - a cron expression fires in local time; the start of a leap year
 LONGEST = 10_000 * 86_400
 """The longest duration, in seconds: far from what `timedelta` and `datetime` refuse."""
 
@@ -27,41 +26,10 @@ def duration(text: str) -> timedelta | None:
     return timedelta(seconds=seconds) if seconds <= LONGEST else None
 
 
-@lru_cache(maxsize=4096)
-def cron_fault(text: str, fields: tuple[int, ...] = (5,)) -> tuple[str, str] | None:
-    """Return the rule that a cron expression breaks with the reason; None for one that fires."""
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - only repositories with windows need it
-
-    count = len(text.split())
-    if count not in fields:
-        return "bad-cron", f"expected {' or '.join(map(str, fields))} fields, found {count}"
-    try:
-        fires = next(CronSim(text, _EPOCH), None)
-    except CronSimError as error:
-        never = str(error) == "Bad day-of-month" and _impossible_day(text)
-        return ("unreachable-window", "no month has such a day") if never else ("bad-cron", str(error))
-    except ValueError:  # Python reads no number of more than 4,300 digits
-        return "bad-cron", "a number is too long"
-    return None if fires else ("unreachable-window", "it never fires")
-
-
-def _impossible_day(text: str) -> bool:
-    """Whether a day of the month is only refused because none of the named months has it (`0 0 30 2 *`)."""
-    from cronsim import CronSim, CronSimError  # noqa: PLC0415 - as above
-
-    fields = text.split()
-    fields[-2] = "*"
-    try:
-        CronSim(" ".join(fields), _EPOCH)
-    except CronSimError:
-        return False
-    return True
-
-
 @lru_cache(maxsize=1024)
 def is_timezone(name: str) -> bool:
     """Whether the IANA database has a time zone of this name."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - as above
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415 - only repositories with windows need it
 
     try:
         ZoneInfo(name)

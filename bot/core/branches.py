@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.core.batches import PREFIX, batch_of, content
+from bot.core.released import edits_of, is_release
 from bot.core.sheet import Sheet
 from bot.model.desired import is_sha
 from bot.model.observed import BranchDiff, CiStatus, MergeRequest, MergeRequestStatus
@@ -85,8 +86,9 @@ def _branch(sheet: Sheet, merge_request: MergeRequest) -> Branch | None:
         if diff is not None:
             sheet.hold(f"merge-request:{merge_request.source_branch}", Gate.UNREACHABLE, diff.text)
         return None
-    edits = _edits(sheet, diff, record)
     batch, part = batch_of(merge_request.source_branch)
+    desired = sheet.context.desired
+    edits = edits_of(desired, diff, batch) if is_release(batch) else _edits(sheet, diff, record)
     if record is None or record.iid != merge_request.iid:
         record = MergeRequestState(
             merge_request.source_branch, merge_request.iid, batch, part, edits or (), diff.merge_base, "",

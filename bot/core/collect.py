@@ -8,7 +8,8 @@ these constants, however long the bot has run (docs/operations.md, "How large it
 - channels: those that a known target publishes or subscribes to, 50 publications for each known publisher
 - merge requests: the open ones, and merged ones for `MERGED_KEPT` at most
 - orders on targets (requests, pins): one of a kind for each known target; cut batches: one for each batch there can be
-- vetoes, failed contents, overrides, answers, cursors, dashboards: a number each, the newest stay
+- vetoes, failed contents, overrides, answers, cursors, dashboards, flags: a number each, the newest stay
+- starts that were asked for: one for each definition that there is
 - questions: one for each open merge request
 - blocks and freezes: `bot.core.effects.ORDERS_MOST` each; they stand until a person takes them back, so a further one
   is refused instead
@@ -23,6 +24,7 @@ from datetime import timedelta
 from bot.core.batches import file_keys
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequestStatus
+from bot.model.rounds import TriggerRequest
 from bot.model.runs import RunStatus
 from bot.model.state import Answer, MergeRequestState, Override, Publication, Question, State, TargetState
 
@@ -35,6 +37,7 @@ OVERRIDDEN = timedelta(days=90)
 ANSWERS_KEPT = 1000
 CURSORS_KEPT = 5000
 DASHBOARDS_KEPT = 20
+FLAGS_KEPT = 5000
 MERGED_KEPT = timedelta(days=14)
 """A merged merge request is followed for a week; by then it is dropped even where its report cannot be written."""
 ROLLBACK = "rollback/"
@@ -67,7 +70,19 @@ def collect(sheet: Sheet) -> None:
         cursors=_cursors(state),
         questions=_questions(sheet),
         answers=dict(sorted(state.answers.items(), key=_age)[-ANSWERS_KEPT:]),
+        trigger_requests=_trigger_requests(sheet),
+        attention=dict(sorted(state.attention.items(), key=lambda item: item[1].at)[-FLAGS_KEPT:]),
     )
+
+
+def _trigger_requests(sheet: Sheet) -> dict[str, TriggerRequest]:
+    """Starts that were asked for of definitions that there are, or that an error hides."""
+    desired, records = sheet.context.desired, sheet.state.triggers
+    return {
+        name: request
+        for name, request in sheet.state.trigger_requests.items()
+        if name in desired.triggers or (name in records and records[name].file in desired.invalid_triggers)
+    }
 
 
 def _drop_removed(sheet: Sheet) -> None:

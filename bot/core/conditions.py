@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import assert_never
 from zoneinfo import ZoneInfo
@@ -30,11 +30,18 @@ def unmet(condition: Condition, today: date, known: Mapping[str, str], found: st
             assert_never(condition)
 
 
+def new_builds(trigger: Trigger) -> Iterator[NewBuild]:
+    """Every condition on a new build, the definition's and its jobs'."""
+    for condition in (*trigger.conditions, *(each for job in trigger.jobs for each in job.conditions)):
+        if isinstance(condition, NewBuild):
+            yield condition
+
+
 def builds_of(facts: Facts, trigger: Trigger) -> dict[str, str] | Unreachable:
     """The present values of all sources of new builds, by url."""
     values: dict[str, str] = {}
-    for condition in (*trigger.conditions, *(each for job in trigger.jobs for each in job.conditions)):
-        if isinstance(condition, NewBuild) and condition.url not in values:
+    for condition in new_builds(trigger):
+        if condition.url not in values:
             value = facts.new_build(condition)
             if isinstance(value, Unreachable):
                 return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.core.focus import Focus
 from bot.model.desired import Desired
 from bot.model.observed import Observed
 from bot.model.state import State, Thread
@@ -26,6 +27,10 @@ class Context:
     """Threads that an event told of (`heard_of`): their notes are read whether `commands.poll` is set or not."""
     report_key: bytes | None = None
     """The key that signs markers; it is never saved with a context."""
+    focus: Focus | None = None
+    """The one subject that is decided about; None where everything is."""
+    in_flight: int = 0
+    """Runs in flight that a focused context does not hold; they count against `runs.maxInFlight`."""
     bootstrap: str = ""
     """`adopt`, `run`, or empty where the command line did not say."""
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from bot.core.collect import collect
 from bot.core.context import Context
 from bot.core.dashboard import write_dashboard
+from bot.core.focus import as_recorded, focused, own_part
 from bot.core.merge_requests import tend_merge_requests
 from bot.core.opening import opened_sheet
 from bot.core.orders import answer_orders
@@ -19,6 +20,7 @@ from bot.core.sections import told
 from bot.core.sheet import Sheet
 from bot.core.trigger_rounds import tend_triggers
 from bot.core.triggers import start_runs
+from bot.core.write_backs import tend_write_backs
 from bot.model.observed import Wants
 from bot.model.plan import ACTION_KINDS, Action, Plan
 
@@ -68,9 +70,14 @@ def _decided(context: Context) -> Sheet:
     sheet = opened_sheet(context)
     start_runs(sheet)
     tend_triggers(sheet)
-    branches = tend_merge_requests(sheet)
-    write_reports(sheet, branches)
-    write_dashboard(sheet, branches)
+    if context.focus is not None and not context.focus.narrow:
+        sheet.state = as_recorded(sheet.state, sheet.begun, sheet.ordered)
+        sheet.dues.clear()
+    if context.focus is None or not context.focus.narrow:
+        branches = tend_merge_requests(sheet)
+        tend_write_backs(sheet, branches)
+        write_reports(sheet, branches)
+        write_dashboard(sheet, branches)
     answer_orders(sheet)
     collect(sheet)
     return sheet
@@ -78,14 +85,18 @@ def _decided(context: Context) -> Sheet:
 
 def _plan(sheet: Sheet) -> Plan:
     actions = tuple(sorted(sheet.actions, key=_position))
-    changed = sheet.context.state is None or sheet.state != sheet.context.state
-    return Plan(
+    focus = sheet.context.focus
+    state = sheet.state if focus is None else own_part(focus, sheet.begun, sheet.state)
+    changed = sheet.context.state is None or state != sheet.context.state
+    plan = Plan(
         actions=actions,
         held=tuple(sheet.held),
         next_due=min(sheet.dues, default=None),
-        record=replace(sheet.state, time=max(sheet.now, sheet.state.time or sheet.now)) if changed else None,
+        record=replace(state, time=max(sheet.now, state.time or sheet.now)) if changed else None,
         answers=tuple(told(sheet, answer) for answer in sheet.replies),
+        sets=tuple(sheet.sets),
     )
+    return plan if focus is None else focused(plan, focus)
 
 
 def _position(action: Action) -> int:

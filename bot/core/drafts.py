@@ -43,7 +43,7 @@ class Built:
 
 def open_batch(sheet: Sheet, batch: Batch) -> None:
     """Open a merge request for a batch, if the settings allow one more."""
-    taken = next((mr for mr in sheet.context.observed.merge_requests.values() if _holds(mr, batch.branch)), None)
+    taken = holder_of(sheet, batch.branch)
     if taken is not None:
         for each in batch.edits:
             why = f"!{taken.iid} of {taken.author} uses the branch {batch.branch}, which is the bot's"
@@ -79,6 +79,11 @@ def open_batch(sheet: Sheet, batch: Batch) -> None:
             reasons=tuple(_why(sheet, each) for each in built.edits[:20]),
         )
     )
+
+
+def holder_of(sheet: Sheet, branch: str) -> MergeRequest | None:
+    """The open merge request on a branch, whoever opened it."""
+    return next((mr for mr in sheet.context.observed.merge_requests.values() if _holds(mr, branch)), None)
 
 
 def _holds(merge_request: MergeRequest, branch: str) -> bool:

@@ -13,8 +13,10 @@ from bot.core.follow import cancel, stop_reason
 from bot.core.gates import NEVER_OVERRIDDEN, same_url
 from bot.core.promotion import choose, newer
 from bot.core.scope import Scope, owners_of
+from bot.core.sections import put_question
 from bot.core.sheet import Sheet
 from bot.core.sources import Offer, offer_of
+from bot.core.trigger_orders import asked
 from bot.model.desired import Target, is_sha
 from bot.model.observed import Note, Proposal
 from bot.model.plan import Gate
@@ -62,10 +64,8 @@ def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) ->
             return _cancel(sheet, note, scope)
         case words.Regenerate() | words.HoldCmd() | words.Unhold() | words.Split() | words.Group() | words.Ignore():
             return _on_branch(sheet, command, note, scope)
-        case words.Promote():
-            return _promote(sheet, command, note, scope.targets[0])
-        case words.Rollback():
-            return _rollback(sheet, command, note, scope.targets[0])
+        case words.Promote() | words.Rollback():
+            return _move(sheet, command, note, scope.targets[0])
         case words.Pin() | words.Unpin():
             return _pin(sheet, command, note, scope.targets)
         case words.Block() | words.Unblock():
@@ -74,6 +74,8 @@ def carry_out(sheet: Sheet, command: words.Command, note: Note, scope: Scope) ->
             return _override(sheet, command, note, scope)
         case words.FreezeCmd() | words.Unfreeze():
             return _freeze(sheet, command, note)
+        case words.TriggerCmd():
+            return _trigger(sheet, command, note, scope)
         case _:
             assert_never(command)
 
@@ -83,9 +85,23 @@ def _question(sheet: Sheet, command: words.Command, note: Note, scope: Scope) ->
     if scope.merge_request is None:
         sheet.question = question
     else:
-        questions = {**sheet.state.questions, str(scope.merge_request.iid): question}
-        sheet.state = replace(sheet.state, questions=questions)
+        put_question(sheet, scope.merge_request.iid, question)
     return Done(ok=True, text="answered in the report")
+
+
+def _trigger(sheet: Sheet, command: words.TriggerCmd, note: Note, scope: Scope) -> Done:
+    """Ask for a round; on a merge request its report shows it from now on."""
+    trigger = scope.trigger
+    if trigger is None:  # pragma: no cover - the scope of this verb has one
+        raise TypeError(command)
+    order = asked(sheet, trigger, command, note.author)
+    if order.request is None:
+        return Done(ok=False, text=order.text)
+    sheet.state = replace(sheet.state, trigger_requests={**sheet.state.trigger_requests, trigger.name: order.request})
+    if scope.merge_request is not None:
+        question = Question("trigger", trigger.name, note.author)
+        put_question(sheet, scope.merge_request.iid, question)
+    return Done(ok=True, text=order.text, public=order.later or scope.merge_request is None)
 
 
 def _retry(sheet: Sheet, note: Note, scope: Scope) -> Done:
@@ -177,6 +193,12 @@ def _ignore(sheet: Sheet, note: Note, record: MergeRequestState) -> Done:
     sheet.state = replace(sheet.state, vetoes=(*sheet.state.vetoes, *vetoes), requests=requests)
     remember(sheet, replace(record, asked="close"))
     return Done(ok=True, text="closed; these versions wait for newer ones")
+
+
+def _move(sheet: Sheet, command: words.Promote | words.Rollback, note: Note, target: Target) -> Done:
+    if isinstance(command, words.Promote):
+        return _promote(sheet, command, note, target)
+    return _rollback(sheet, command, note, target)
 
 
 def _promote(sheet: Sheet, command: words.Promote, note: Note, target: Target) -> Done:

@@ -24,6 +24,9 @@ from bot.render.words import short, span
 POLL = timedelta(seconds=10)
 """How soon a run in flight is looked at again."""
 
+LOOKS = 3
+"""How many passes in a row a server must not know a run until that is believed."""
+
 TIMED_OUT = "timed out"
 
 STOPS_AN_INTENT = frozenset({Gate.WINDOW, Gate.FREEZE, Gate.BLOCKED_VERSION, Gate.HOLD})
@@ -38,7 +41,15 @@ def follow_runs(sheet: Sheet) -> None:
     for record in sheet.state.targets.values():
         if record.run is not None and record.run.status.in_flight:
             sheet.in_flight += 1
-            sheet.due(sheet.now + POLL)
+            if sheet.concerns(f"target:{record.id}"):
+                sheet.due(next_look(sheet, record.run))
+
+
+def next_look(sheet: Sheet, run: Run) -> datetime:
+    """When a run in flight is looked at again: soon, or when its server wants to be asked again."""
+    fact = sheet.facts.run(run.key)
+    pause = fact.again if isinstance(fact, Unreachable) else None
+    return sheet.now + max(POLL, pause or POLL)
 
 
 def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
@@ -53,7 +64,7 @@ def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
         _never_started(sheet, record, run)
         return
     fact = fact or RunFact(RunStatus.UNKNOWN, text="the server knows nothing of it")
-    seen = observed_run(run, fact, sheet.now)
+    seen = looked_at(run, fact, sheet.now)
     if seen != run:
         sheet.put_target(settle(sheet, record, seen))
         text = f"run {run.number} of {short(run.sha)} {describe(seen)}"
@@ -63,8 +74,17 @@ def _follow(sheet: Sheet, record: TargetState, run: Run) -> None:
         _time_out(sheet, record, seen)
 
 
+def looked_at(run: Run, fact: RunFact, now: datetime) -> Run:
+    """The run after a pass has looked at it; that its server does not know it is believed after `LOOKS` passes."""
+    missed = run.missed + 1 if fact.missing else 0
+    believed = replace(fact, missing=False) if missed >= LOOKS else fact
+    return replace(observed_run(run, believed, now), missed=missed)
+
+
 def observed_run(run: Run, fact: RunFact, now: datetime) -> Run:
     """The run with what the server says of it; a finish counts from the earlier of the server's time and `now`."""
+    if fact.missing:
+        fact = replace(fact, status=run.status)
     finished = None if fact.status.in_flight else min(fact.finished_at or now, now)
     status = fact.status
     if status is RunStatus.CANCELED and run.text == TIMED_OUT:
@@ -183,7 +203,8 @@ def _time_out(sheet: Sheet, record: TargetState, run: Run) -> None:
         return
     limit = began + pipeline.timeout
     if sheet.now < limit:
-        sheet.due(limit)
+        if sheet.concerns(f"target:{record.id}"):
+            sheet.due(limit)
         return
     text = f"run {run.number} of {short(run.sha)} is over its time-out of {span(pipeline.timeout)}"
     cancel(sheet, record, replace(run, text=TIMED_OUT), pipeline, Reason("timeout", text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 
 from bot.core.batches import Batch, content, cut, file_keys
 from bot.core.branches import TEXTS, Branch, Lock, forget, note_failures, own_branches, remember
@@ -15,6 +16,7 @@ from bot.core.drafts import close_branch, edited, is_rollback, open_batch, rebui
 from bot.core.gates import gates, holding
 from bot.core.merging import merge, stop, withdraw
 from bot.core.promotion import Choice, candidate, choices
+from bot.core.released import is_release, turn_down
 from bot.core.sheet import Sheet
 from bot.model.desired import Target
 from bot.model.observed import MergeRequestStatus
@@ -47,16 +49,20 @@ LOCKED = {
     Lock.INVALID: (Gate.INVALID, "a file that it changes is invalid on the base"),
 }  # fmt: skip
 
+GIVES_WAY = timedelta(minutes=1)
+"""How soon to look again whether a merge request has given up a file that belongs to another one now."""
+
 
 def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
-    """Do all that is due on the bot's merge requests; returns those that were open before."""
+    """Do all that is due on the bot's promotions; returns all of its merge requests that were open before."""
     unread = _note_ended(sheet)
-    branches = own_branches(sheet)
+    opened = own_branches(sheet)
+    branches = tuple(each for each in opened if not is_release(each.record.batch))
     note_failures(sheet, branches)
-    sheet.opened = len(branches)
+    sheet.opened = len(opened)
     due_now = {target: e for target, e in _wanted(sheet, branches, choices(sheet)).items() if e.file not in unread}
     wanted = _safe(sheet, branches, due_now)
-    batches = _batches(sheet, branches, wanted)
+    batches = {name: _free(sheet, branches, batch) for name, batch in _batches(sheet, branches, wanted).items()}
     by_branch = {each.name: each for each in branches}
     for open_branch in branches:
         due = content(each for each in wanted if each.file in open_branch.files)
@@ -65,9 +71,25 @@ def tend_merge_requests(sheet: Sheet) -> tuple[Branch, ...]:
         if open_branch.record.asked == TEXTS and not any(map(_says_itself, sheet.actions[before:])):
             update_texts(sheet, open_branch)
     for batch in batches.values():
-        if batch.branch not in by_branch:
+        if batch.branch not in by_branch and batch.edits:
             open_batch(sheet, batch)
-    return branches
+    return opened
+
+
+def _free(sheet: Sheet, branches: tuple[Branch, ...], batch: Batch) -> Batch:
+    """The batch without files that another open merge request has and is to give up.
+
+    A whole pass makes it do so first; a decision about one merge request alone waits for that.
+    """
+    if sheet.context.focus is None:
+        return batch
+    others = {file: each for each in branches if each.name != batch.branch for file in each.files}
+    taken = {edit.file: others[edit.file].merge_request.iid for edit in batch.edits if edit.file in others}
+    for file, iid in sorted(taken.items()):
+        until = sheet.now + GIVES_WAY
+        sheet.hold(f"merge-request:{batch.branch}", Gate.HOLD, f"{file} follows when !{iid} has given it up", until)
+    free = tuple(edit for edit in batch.edits if edit.file not in taken)
+    return replace(batch, edits=free) if taken else batch
 
 
 def _says_itself(action: Action) -> bool:
@@ -101,6 +123,9 @@ def _note_ended(sheet: Sheet) -> frozenset[str]:
 
 
 def _veto(sheet: Sheet, record: MergeRequestState, by: str) -> None:
+    if is_release(record.batch):
+        turn_down(sheet, record, by)
+        return
     vetoes = tuple(Veto(each.target, each.new, by, sheet.now) for each in record.edits)
     targets = {each.target for each in record.edits}
     sheet.state = replace(
@@ -211,7 +236,7 @@ def _tend(sheet: Sheet, open_branch: Branch, batch: Batch | None, due: frozenset
         _carry_out_regenerate(sheet, open_branch, left if batch is None else batch.edits)
     elif open_branch.lock is not Lock.NONE:
         _tend_locked(sheet, open_branch, left, due)
-    elif batch is None:
+    elif batch is None or not batch.edits:
         close_branch(sheet, open_branch, "withdrawn", "nothing in it is wanted any more")
     else:
         _tend_free(sheet, open_branch, batch)

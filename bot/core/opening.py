@@ -17,11 +17,13 @@ from bot.model.state import State
 def opened_sheet(context: Context) -> Sheet:
     """Follow and listen; everything else is decided from what this leaves."""
     state = context.state or _afresh(context)
-    sheet = Sheet(context, Facts(context.observed), state, starts=context.started)
+    sheet = Sheet(context, Facts(context.observed), state, starts=context.started, in_flight=context.in_flight)
     carry_renames(sheet)
+    sheet.begun = sheet.mark()
     follow_runs(sheet)
     follow_jobs(sheet)
     take_orders(sheet)
+    sheet.ordered = sheet.mark()
     return sheet
 
 

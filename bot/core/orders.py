@@ -116,13 +116,25 @@ def _pass_over(sheet: Sheet, told: Iterable[Told]) -> None:
 def _dashboard(sheet: Sheet) -> Iterable[Issue]:
     """The dashboard issue, where its notes are to be read."""
     issue = sheet.context.observed.dashboard
-    heard = issue is not None and heard_of(Thread.DASHBOARD, issue.iid) in sheet.context.heard
-    return (issue,) if issue is not None and (heard or sheet.context.settings.commands.poll) else ()
+    if issue is None or not _is_open_to(sheet, "dashboard"):
+        return ()
+    asked = sheet.context.focus is not None or heard_of(Thread.DASHBOARD, issue.iid) in sheet.context.heard
+    return (issue,) if asked or sheet.context.settings.commands.poll else ()
+
+
+def _is_open_to(sheet: Sheet, subject: str) -> bool:
+    """Whether what is said there is for this decision; one about a subject hears what is said on its own thread."""
+    return sheet.context.focus is None or sheet.context.focus.subject == subject
 
 
 def _listens(sheet: Sheet, merge_request: MergeRequest) -> bool:
-    """Whether a merge request's notes are to be read: an event told of it, or it is open or followed, and polled."""
-    if heard_of(Thread.MERGE_REQUEST, merge_request.iid) in sheet.context.heard:
+    """Whether a merge request's notes are to be read: an event told of it, or it is open or followed, and polled.
+
+    A decision about it alone reads them: somebody has brought it up.
+    """
+    if not _is_open_to(sheet, f"merge-request:{merge_request.source_branch}"):
+        return False
+    if sheet.context.focus is not None or heard_of(Thread.MERGE_REQUEST, merge_request.iid) in sheet.context.heard:
         return True
     followed = any(record.iid == merge_request.iid for record in sheet.state.merge_requests.values())
     return sheet.context.settings.commands.poll and (merge_request.state is MergeRequestStatus.OPENED or followed)

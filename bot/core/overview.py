@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bot.core.batches import PREFIX
 from bot.core.context import Context
-from bot.model.desired import Target
+from bot.core.rounds import next_due
+from bot.core.trigger_reports import set_reports
 from bot.model.observed import MergeRequest, MergeRequestStatus
+from bot.model.overview import Overview, Row, TriggerRow
 from bot.model.plan import Held, Plan
-from bot.model.state import State, TargetState
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One target: the config's side, the record's side, and what holds it. Either side may be missing."""
-
-    id: str
-    target: Target | None
-    record: TargetState | None
-    held: tuple[Held, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """All targets in the order of the config, then those only on record; and the bot's open merge requests."""
-
-    rows: tuple[Row, ...]
-    merge_requests: tuple[MergeRequest, ...]
-    held: tuple[Held, ...]
+from bot.model.state import State
 
 
 def overview(context: Context, plan: Plan) -> Overview:
@@ -46,7 +28,31 @@ def overview(context: Context, plan: Plan) -> Overview:
         for each in (*targets, *invalid, *gone)
     )
     others = tuple(h for h in plan.held if not h.subject.startswith("target:"))
-    return Overview(rows, tuple(_own_open(context.observed.merge_requests.values())), others)
+    open_ones = tuple(_own_open(context.observed.merge_requests.values()))
+    return Overview(
+        rows,
+        open_ones,
+        others,
+        context.now,
+        context.desired.sha,
+        tuple(_triggers(context, state)),
+        state.attention,
+        state.time,
+        len(plan.actions),
+        plan.next_due,
+        context.settings.heartbeat,
+    )
+
+
+def _triggers(context: Context, state: State) -> Iterable[TriggerRow]:
+    desired = context.desired.triggers
+    for name in (*desired, *(each for each in state.triggers if each not in desired)):
+        trigger, record = desired.get(name), state.triggers.get(name)
+        if record is None:
+            yield TriggerRow(name, trigger, None)
+            continue
+        due = next_due(trigger, record, context.now) if trigger is not None else None
+        yield TriggerRow(name, trigger, record, set_reports(record, trigger), due)
 
 
 def _own_open(found: Iterable[MergeRequest]) -> Iterable[MergeRequest]:

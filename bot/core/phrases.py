@@ -28,6 +28,7 @@ from bot.core.verbs import (
     Rollback,
     Split,
     Status,
+    TriggerCmd,
     Unblock,
     Unfreeze,
     Unhold,
@@ -38,6 +39,12 @@ from bot.core.verbs import (
 _PIECE = re.compile(r'([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))|"((?:[^"\\]|\\.)*)"|(\S+)')
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "\u00a0": " "})
 _SCOPE = re.compile(r"all|(?:environment|app|target):\S+")
+
+FORCE = "--force"
+"""Starts also what dates, a past release or a job that it does not go with would hold back."""
+
+REHEARSAL = "--dry-run=pipelines"
+"""Starts pipelines that are told that it is a dry run."""
 
 USAGE: Mapping[str, str] = {
     "help": "help",
@@ -62,15 +69,17 @@ USAGE: Mapping[str, str] = {
     "override": 'override <gate> [target] reason="..."',
     "freeze": 'freeze <scope> [until] reason="..."',
     "unfreeze": "unfreeze <scope>",
+    "trigger": "trigger <name> [job...] [--force]",
 }
 """How each verb is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
-    """What follows a verb: bare words, `name="value"` options, and all of it as written."""
+    """What follows a verb: words, `name="value"` options, and all of it as written; `quoted` says which words were."""
 
     words: tuple[str, ...]
+    quoted: tuple[bool, ...]
     options: Mapping[str, str]
     rest: str
 
@@ -94,13 +103,14 @@ def parse_line(text: str) -> Command | Unparsed:
 
 
 def _arguments(rest: str) -> _Arguments:
-    words, options = [], {}
+    words, quotes, options = [], [], {}
     for name, quoted, bare, text, word in _PIECE.findall(rest):
         if name:
             options[name.lower()] = re.sub(r"\\(.)", r"\1", quoted) or bare
         else:
             words.append(word or re.sub(r"\\(.)", r"\1", text))
-    return _Arguments(tuple(words), options, " ".join(rest.split()))
+            quotes.append(not word)
+    return _Arguments(tuple(words), tuple(quotes), options, " ".join(rest.split()))
 
 
 Reader = Callable[[_Arguments], Command | None]
@@ -188,6 +198,23 @@ def _unfreeze(given: _Arguments) -> Command | None:
             return None
 
 
+def _trigger(given: _Arguments) -> Command | None:
+    """Flags are words that begin with two dashes; a job that is called so is written in quotes."""
+    read = list(zip(given.words, given.quoted, strict=True))
+    flags = {word for word, quoted in read if word.startswith("--") and not quoted}
+    names = tuple(word for word, quoted in read if quoted or not word.startswith("--"))
+    if not names or given.options or not flags <= {FORCE, REHEARSAL}:
+        return None
+    return TriggerCmd(names[0], tuple(dict.fromkeys(names[1:])), force=FORCE in flags, rehearsal=REHEARSAL in flags)
+
+
+def written(command: TriggerCmd) -> str:
+    """The line that is read as this command, whatever its names consist of, but for curly quotes."""
+    names = (re.sub(r'(["\\])', r"\\\1", name) for name in (command.trigger, *command.jobs))
+    flags = [FORCE] * command.force + [REHEARSAL] * command.rehearsal
+    return " ".join(["trigger", *(f'"{name}"' for name in names), *flags])
+
+
 _READERS: Mapping[str, Reader] = {
     "help": lambda _: Help(),
     "status": _bare(Status()),
@@ -211,4 +238,5 @@ _READERS: Mapping[str, Reader] = {
     "override": _override,
     "freeze": _freeze,
     "unfreeze": _unfreeze,
+    "trigger": _trigger,
 }

@@ -19,9 +19,12 @@ MOST = 20
 
 
 def of_people(sheet: Sheet) -> Iterable[MergeRequest]:
-    """Open merge requests of people that touch YAML files of the config."""
+    """Open merge requests of people that touch YAML files of the config, or on which somebody has asked something."""
     for merge_request in sorted(sheet.context.observed.merge_requests.values(), key=lambda each: each.iid):
         if is_own(sheet, merge_request) or merge_request.state is not MergeRequestStatus.OPENED:
+            continue
+        if str(merge_request.iid) in sheet.state.questions:
+            yield merge_request
             continue
         compared = sheet.facts.diff(merge_request.iid)
         if isinstance(compared, BranchDiff) and any(_is_data(sheet, change.path) for change in compared.changes):

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bot.core.branches import TEXTS, with_record, without_record
 from bot.core.follow import observed_run, settled
-from bot.core.jobs import refused, seen_run, started_job, tried, with_job
+from bot.core.jobs import put_off, refused, seen_run, started_job, tried, with_job
 from bot.core.own_notes import number_of
 from bot.model.desired import Desired
 from bot.model.observed import MergeRequestStatus, RunFact
@@ -37,7 +37,7 @@ from bot.model.plan import (
     StartRun,
     UpdateMergeRequest,
 )
-from bot.model.rounds import RoundJob
+from bot.model.rounds import JobStatus, RoundJob
 from bot.model.runs import RunStatus
 from bot.model.state import Answer, MergeRequestState, State, Thread
 
@@ -103,9 +103,11 @@ def _job(state: State, action: StartJob | CancelRun, outcome: Outcome, now: date
     if record is None or job is None:
         return state
     if outcome.run is not None:
-        record = seen_run(record, name, outcome.run)
+        record = seen_run(record, name, replace(outcome.run, stop=""))
     elif isinstance(action, StartJob):
         record = with_job(record, _not_taken(job, action, outcome, now))
+    elif outcome.status is OutcomeStatus.REFUSED:
+        record = with_job(record, replace(job, run=replace(action.run, stop="")))
     return replace(state, triggers={**state.triggers, trigger: record})
 
 
@@ -113,6 +115,10 @@ def _not_taken(job: RoundJob, action: StartJob, outcome: Outcome, now: datetime)
     """A start that led to no run; where nobody can tell, the intent stays, and the next pass asks by its key."""
     if outcome.status is OutcomeStatus.REFUSED and outcome.again is None:
         return refused(job, outcome.text)
+    if outcome.status is OutcomeStatus.SKIPPED and outcome.untouched:
+        return replace(job, status=JobStatus.WAITING, run=None, mark=job.run.mark if job.run is not None else job.mark)
+    if outcome.status is OutcomeStatus.REFUSED and outcome.untouched:
+        return put_off(job, outcome.text, now + (outcome.again or action.retry.interval), crowded=True)
     if outcome.status is OutcomeStatus.REFUSED or outcome.untouched:
         return tried(job, action.retry, outcome.text, now, outcome.again)
     return job

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from bot.core import channels, diff
 from bot.core.context import Context
+from bot.core.focus import is_narrowed
 from bot.core.sheet import Sheet
 from bot.model.plan import RecordState
 from bot.model.runs import Reason
@@ -72,7 +73,9 @@ def gone(sheet: Sheet) -> list[TargetState]:
 
 def _found(sheet: Sheet) -> dict[str, str]:
     """New id -> old id, each of them once."""
-    targets = sheet.context.desired.targets
+    focus, targets = sheet.context.focus, sheet.context.desired.targets
+    if focus is not None and is_narrowed(sheet.context.desired, sheet.state, focus):
+        return {}  # what a rename moves is not all there
     new = [target for target in targets.values() if target.id not in sheet.state.targets]
     if not new or adopting(sheet.context):
         return {}

@@ -14,7 +14,10 @@ from typing import Any
 from bot.core import excerpts, preview
 from bot.core.batches import batch_of, file_keys
 from bot.core.branches import Branch, forget
+from bot.core.candidates import ATTENTION_LABEL
+from bot.core.endings import wants_a_person
 from bot.core.own_notes import own_note
+from bot.core.released import is_release
 from bot.core.sections import sections
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequest, MergeRequestStatus
@@ -31,7 +34,7 @@ from bot.model.plan import (
 )
 from bot.model.runs import Reason, Run, RunStatus
 from bot.model.state import Edit, MergeRequestState
-from bot.render import comments
+from bot.render import comments, releases
 
 FOLLOWED = timedelta(days=7)
 """How long a merged merge request waits for the runs that it leads to."""
@@ -44,14 +47,14 @@ def write_reports(sheet: Sheet, branches: tuple[Branch, ...]) -> None:
     """Bring every sticky comment up to date."""
     for action in list(sheet.actions):
         if isinstance(action, OpenMergeRequest):
-            text = _promotion(sheet, None, action.commit.branch, action.edits)
+            text = _own(sheet, None, action.commit.branch, action.edits)
             _report(sheet, None, action.commit.branch, text, _to_be(action))
     contents = _contents(sheet)
     for branch in branches:
         if branch.name in contents or branch.name not in _ending(sheet):
             edits = contents.get(branch.name, branch.edits)
             record = replace(sheet.state.merge_requests.get(branch.name, branch.record), edits=edits)
-            _report(sheet, branch.merge_request, branch.name, _promotion(sheet, branch, branch.name, edits), record)
+            _report(sheet, branch.merge_request, branch.name, _own(sheet, branch, branch.name, edits), record)
     for record in list(sheet.state.merge_requests.values()):
         if record.merged:
             _report_merged(sheet, record)
@@ -105,6 +108,37 @@ def _previous(sheet: Sheet, merge_request: MergeRequest | None) -> tuple[str, st
     return (note.id, note.body) if note is not None else ("", None)
 
 
+def _own(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit, ...]) -> str:
+    """The sticky comment of a merge request of the bot's own: a promotion, or what a release has built."""
+    if is_release(batch_of(name)[0]):
+        return _release(sheet, branch, edits)
+    return _promotion(sheet, branch, name, edits)
+
+
+def _release(sheet: Sheet, branch: Branch | None, edits: tuple[Edit, ...]) -> str:
+    trigger = edits[0].target.removeprefix("job:").partition("/")[0] if edits else ""
+    record = sheet.state.triggers.get(trigger)
+    last = record.round if record is not None else None
+    runs = {job.name: job.run for job in last.jobs if job.run is not None} if last is not None else {}
+    names = [edit.target.removeprefix("job:").partition("/")[2] for edit in edits]
+    lines = (
+        releases.ReleaseLine(name, edit.old, edit.new, runs[name].url if name in runs else "")
+        for name, edit in zip(names, edits, strict=True)
+    )
+    subjects = {f"trigger:{trigger}", *((branch.subject,) if branch is not None else ())}
+    view = releases.ReleaseView(
+        trigger,
+        tuple(lines),
+        round=f"Round {last.number}: {last.result}, {last.text}" if last is not None else "",
+        held=tuple(held for held in sheet.held if held.subject in subjects),
+        hold=branch.record.hold if branch is not None else None,
+        notices=_given_up(sheet, branch.name) if branch is not None else (),
+        answers=sections(sheet, branch.merge_request.iid, ()) if branch is not None else (),
+        prefix=sheet.context.settings.commands.prefix,
+    )
+    return releases.release_report(view)
+
+
 def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit, ...]) -> str:
     targets = sheet.context.desired.targets
     changes = tuple(
@@ -131,11 +165,21 @@ def _promotion(sheet: Sheet, branch: Branch | None, name: str, edits: tuple[Edit
         unsafe=_unsafe(sheet, name),
         hold=branch.record.hold if branch is not None else None,
         vetoes=tuple(veto for veto in sheet.state.vetoes if veto.target in {edit.target for edit in edits}),
-        notices=("every gate passes: it is being merged",) if merged else (),
+        notices=(*(("every gate passes: it is being merged",) if merged else ()), *_given_up(sheet, name)),
         answers=sections(sheet, branch.merge_request.iid, edits) if branch is not None else (),
         prefix=sheet.context.settings.commands.prefix,
     )
     return comments.promotion_report(view)
+
+
+def _given_up(sheet: Sheet, branch: str) -> tuple[str, ...]:
+    """What a person must do before the work queue takes a merge request up again, where no gate says it already."""
+    subject = f"merge-request:{branch}"
+    flag = sheet.state.attention.get(subject)
+    if flag is None or any(flag.text == wants_a_person(held) for held in sheet.held):
+        return ()
+    then = f"take the label {ATTENTION_LABEL} off" if flag.iid else f"call saasbot queue add {subject}"
+    return (f"the bot has stopped here: {flag.text}; when that is mended, {then}, and it goes on",)
 
 
 def _held(sheet: Sheet, branch: str, edits: Iterable[Edit]) -> tuple[Held, ...]:
@@ -184,6 +228,9 @@ def _report_merged(sheet: Sheet, record: MergeRequestState) -> None:
     merge_request = sheet.context.observed.merge_requests.get(record.iid)
     if merge_request is None or merge_request.state is MergeRequestStatus.OPENED:
         return
+    if is_release(record.batch):
+        forget(sheet, record)
+        return
     targets = sheet.context.desired.targets
     present = tuple(e for e in record.edits if e.target in targets and targets[e.target].ref == e.new)
     runs = tuple(_runs(sheet, record.edits))
@@ -208,6 +255,7 @@ def _report_change(sheet: Sheet, merge_request: MergeRequest) -> None:
     if view is None:
         return
     view = replace(view, answers=sections(sheet, merge_request.iid, ()))
+    view = replace(view, notices=(*view.notices, *_given_up(sheet, merge_request.source_branch)))
     note, _ = _previous(sheet, merge_request)
     if view.starts or view.held or view.notices or view.answers or note:
         _report(sheet, merge_request, merge_request.source_branch, comments.change_report(view))

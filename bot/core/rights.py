@@ -26,6 +26,7 @@ from bot.core.verbs import (
     Rollback,
     Split,
     Status,
+    TriggerCmd,
     Unblock,
     Unfreeze,
     Unhold,
@@ -90,7 +91,17 @@ def authorise(command: Command, who: Who, rules: Rights) -> Allowed | Denied:
         case FreezeCmd() | Unfreeze():
             may, those = who.user in rules.freeze_group, "the freeze group" + _names(rules.freeze_group)
         case (
-            Regenerate() | Split() | Group() | Promote() | Rollback() | Pin() | Unpin() | Block() | Unblock() | Ignore()
+            Regenerate()
+            | Split()
+            | Group()
+            | Promote()
+            | Rollback()
+            | Pin()
+            | Unpin()
+            | Block()
+            | Unblock()
+            | Ignore()
+            | TriggerCmd()
         ):
             may, those = who.user in rules.owners, "the owners" + _names(rules.owners)
         case _:

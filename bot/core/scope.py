@@ -9,15 +9,18 @@ from bot.core import schedule
 from bot.core import verbs as words
 from bot.core.branches import Branch, is_own, own_branches
 from bot.core.gates import same_url
+from bot.core.released import batch_key, is_release
 from bot.core.sheet import Sheet
+from bot.core.trigger_orders import owners_of_trigger, triggered
 from bot.model.desired import Desired, Target
 from bot.model.observed import MergeRequest, Proposal
 from bot.model.state import CommandFreeze
+from bot.model.triggers import Trigger
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a command touches. `branch` is set on the bot's own merge requests."""
+    """What a command touches. `branch` is set on the bot's own merge requests, `trigger` by the verb of that name."""
 
     targets: tuple[Target, ...]
     owners: frozenset[str]
@@ -25,10 +28,16 @@ class Scope:
     branch: Branch | None = None
     merge_request: MergeRequest | None = None
     named: bool = False
+    trigger: Trigger | None = None
 
 
 def scope_of(sheet: Sheet, command: words.Command, merge_request: MergeRequest | None) -> Scope | str:
     """The scope of a command, or one sentence that says what is wrong with what it names."""
+    if isinstance(command, words.TriggerCmd):
+        trigger = triggered(sheet, command)
+        if isinstance(trigger, str):
+            return trigger
+        return Scope((), owners_of_trigger(sheet, trigger), merge_request=merge_request, trigger=trigger)
     desired = sheet.context.desired
     branch = _own_branch(sheet, merge_request)
     name = getattr(command, "target", None) or ""
@@ -51,7 +60,17 @@ def scope_of(sheet: Sheet, command: words.Command, merge_request: MergeRequest |
     else:
         targets = _recorded(sheet, merge_request) or _changed(sheet, merge_request)
     holder = branch.record.hold.by if branch is not None and branch.record.hold is not None else ""
-    return Scope(targets, owners_of(sheet, targets), holder, branch, merge_request, bool(name))
+    owners = owners_of(sheet, targets) | _owners_of_release(sheet, branch)
+    return Scope(targets, owners, holder, branch, merge_request, bool(name))
+
+
+def _owners_of_release(sheet: Sheet, branch: Branch | None) -> frozenset[str]:
+    """The people who own the definition whose release a merge request writes down."""
+    if branch is None or not is_release(branch.record.batch):
+        return frozenset()
+    triggers = sheet.context.desired.triggers.values()
+    own = (owners_of_trigger(sheet, each) for each in triggers if batch_key(each.name) == branch.record.batch)
+    return frozenset().union(*own)
 
 
 def unknown_target(desired: Desired, name: str) -> str:

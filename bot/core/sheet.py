@@ -12,9 +12,10 @@ from functools import cached_property
 
 from bot.core.context import Context
 from bot.core.facts import Facts
+from bot.core.focus import subject_of_action
 from bot.model.desired import Target
 from bot.model.plan import Action, Gate, Held
-from bot.model.rounds import TriggerState
+from bot.model.rounds import SetReport, TriggerState
 from bot.model.state import Answer, Publication, Question, State, TargetState
 
 
@@ -28,11 +29,17 @@ class Sheet:
     actions: list[Action] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     replies: list[Answer] = field(default_factory=list)
+    sets: list[SetReport] = field(default_factory=list)
+    """The sets of rounds that end with this decision."""
     dues: list[datetime] = field(default_factory=list)
     question: Question | None = None
     """What was asked without a merge request."""
     unsafe: dict[str, str] = field(default_factory=dict)
     """By target: why its `ref` cannot be edited safely."""
+    begun: State = field(default_factory=State)
+    """The state after renames, before anybody looked at runs."""
+    ordered: State = field(default_factory=State)
+    """The state after all orders, before anything was decided."""
     starts: int = 0
     in_flight: int = 0
     opened: int = 0
@@ -73,6 +80,11 @@ class Sheet:
     def publications(self, channel: str) -> tuple[Publication, ...]:
         """What the channel's present publishers have published."""
         return self.state.channels.get(channel, ())
+
+    def mark(self) -> State:
+        """The state as it is now; it stays as it is, whatever is written down afterwards."""
+        self._copied = False
+        return self.state
 
     def target_state(self, target: str) -> TargetState | None:
         """The record of a target."""
@@ -121,8 +133,13 @@ class Sheet:
             return
         self._noted.add(entry)
         self.held.append(entry)
-        if until is not None:
+        if until is not None and self.concerns(subject):
             self.due(until)
+
+    def concerns(self, subject: str) -> bool:
+        """Whether this decision is about a subject: a focused one is about one alone."""
+        focus = self.context.focus
+        return focus is None or subject_of_action(subject) == focus.subject
 
     def due(self, moment: datetime | None) -> None:
         """Note when something may next happen."""

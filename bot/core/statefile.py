@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
@@ -12,6 +13,9 @@ import msgspec
 from bot.core.migrations import migrated
 from bot.errors import WrongUsage
 from bot.model.state import VERSION, State
+
+_LOOKS_LIKE_NO_ZONE = re.compile(rb'"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d+)?"')
+"""What a time without a zone is written like; only where such a text stands, the whole document is gone through."""
 
 REPLACED_KEPT = 20
 """Lineages of lost statefiles that a statefile remembers."""
@@ -49,7 +53,7 @@ def decode(data: bytes, where: str) -> State:
             f"{where}: this is cut off or no JSON at all: {error}",
             hint="put the last good copy in its place, or start afresh: remove it and `reconcile --bootstrap adopt`",
         ) from error
-    if not state.lineage or without_zone(state):
+    if not state.lineage or (_LOOKS_LIKE_NO_ZONE.search(data) and without_zone(state)):
         what = "a time in it has no time zone" if state.lineage else "it has no lineage"
         raise WrongUsage(
             f"{where}: this is not a statefile of saasbot: {what}", hint="put the last good copy in its place"

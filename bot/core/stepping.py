@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
 
-from bot.core.jobs import begin, chronology, pipeline_of, subject_of, with_job
+from bot.core.conditions import new_builds
+from bot.core.jobs import begin, chronology, pipeline_of, with_job
 from bot.core.rounds import ended, job_of
 from bot.core.sheet import Sheet
-from bot.model.plan import CancelRun, Gate
+from bot.core.stopping import stop_again, stop_runs
+from bot.model.plan import Gate
 from bot.model.rounds import JobStatus, Result, Round, RoundJob, TriggerState
-from bot.model.runs import Reason, RunStatus
+from bot.model.runs import RunStatus
 from bot.model.triggers import Trigger, Wait
 from bot.render.words import span
 
@@ -22,11 +25,27 @@ from bot.render.words import span
 def stepped(sheet: Sheet, trigger: Trigger, record: TriggerState) -> TriggerState:
     """The record after everything that is due now; one stage after another, as long as one is over at once."""
     present = record.round
+    if present is not None and present.result is not Result.RUNNING:
+        stop_again(sheet, trigger, present)
     while present is not None and present.result is Result.RUNNING:
         record = _step(sheet, trigger, record, present)
         if record.round is None or record.round.stage == present.stage:
             break
         present = record.round
+    return record
+
+
+def stepped_blindly(sheet: Sheet, trigger: Trigger, record: TriggerState) -> TriggerState:
+    """The record of a definition whose list of jobs cannot be read: nothing is started, but a round still ends."""
+    present = record.round
+    if present is None or present.result is not Result.RUNNING:
+        return record
+    if all(job.status is not JobStatus.WAITING for job in present.jobs):
+        return stepped(sheet, trigger, record)
+    limit = _began(trigger, present, of_stage(present)) + trigger.timeout
+    if sheet.now >= limit:
+        return _end(sheet, trigger, record, present, Result.TIMEOUT, f"not done within {span(trigger.timeout)}")
+    sheet.due(limit)
     return record
 
 
@@ -45,10 +64,12 @@ def _probed(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
     if check is None or (present.probe_at is not None and sheet.now < present.probe_at):
         sheet.due(present.probe_at)
         return present
-    first = next(job for job in trigger.jobs if job.name == present.jobs[0].name)
-    answer = sheet.facts.probe(f"{trigger.name}/{first.name}", pipeline_of(trigger, first))
+    first = next((found for each in present.jobs if (found := job_of(trigger, each.name)) is not None), None)
+    answer = (
+        sheet.facts.probe(f"{trigger.name}/{first.name}", pipeline_of(trigger, first)) if first is not None else None
+    )
     if answer is None:
-        return replace(present, up=True, probe_at=None)
+        return replace(present, up=True, probe_at=None, stage_at=sheet.now)  # the wait was none of the stage's time
     probes = present.probes + 1
     if answer.final or probes >= check.attempts:
         often = "" if answer.final else f" in {probes} looks"
@@ -61,8 +82,8 @@ def _probed(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
 
 def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
     """One look at the present stage: failures first, then time, then what may be started, then the end of it."""
-    limit = (present.stage_at or present.began_at) + trigger.timeout
     stage = of_stage(present)
+    limit = _began(trigger, present, stage) + trigger.timeout
     if trigger.fail_fast and any(job.failed for job in stage):
         return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
     if sheet.now >= limit and not _settled(stage):
@@ -76,11 +97,23 @@ def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round)
     if trigger.staged and any(job.failed for job in stage):
         return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
     if present.stage + 1 < len(present.stages):
-        following = replace(present, stage=present.stage + 1, stage_at=sheet.now, batch=0, batch_at=None)
+        ends = (*present.stage_ends, sheet.now)
+        following = replace(
+            present, stage=present.stage + 1, stage_at=sheet.now, stage_ends=ends, batch=0, batch_at=None
+        )
         return replace(record, round=following)
     if any(job.failed for job in present.jobs):
         return _end(sheet, trigger, record, present, Result.ERROR, failure(present.jobs))
-    return _end(sheet, trigger, record, present, Result.SUCCESS, _summary(present))
+    return _end(sheet, trigger, record, present, Result.SUCCESS, summary(present.jobs))
+
+
+def _began(trigger: Trigger, present: Round, stage: Sequence[RoundJob]) -> datetime:
+    """Since when the time-out counts; anew with each batch where one waits until the one before it is over."""
+    began = present.stage_at or present.began_at
+    if trigger.batch.wait is not Wait.FINISHED:
+        return began
+    runs = (job.run for job in stage if job.run is not None)
+    return max((began, *(run.started_at or run.intent_at or began for run in runs)))
 
 
 def of_stage(present: Round) -> tuple[RoundJob, ...]:
@@ -97,32 +130,29 @@ def _settled(jobs: Sequence[RoundJob]) -> bool:
     return all(job.settled for job in jobs)
 
 
-def _summary(present: Round) -> str:
-    ran = sum(job.succeeded for job in present.jobs)
-    return f"{ran} of {len(present.jobs)} jobs ran and succeeded" if ran else "there was nothing to start"
+def summary(jobs: Sequence[RoundJob]) -> str:
+    """What became of jobs of which none failed."""
+    ran = sum(job.succeeded for job in jobs)
+    return f"{ran} of {len(jobs)} jobs ran and succeeded" if ran else "there was nothing to start"
 
 
 def _end(
     sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round, result: Result, text: str
 ) -> TriggerState:
     """The record at the end of its round; runs that still go on are stopped only where the definition says so."""
-    present = ended(present, result, text, sheet.now)
-    for job in present.jobs if trigger.cancel_on_error else ():
-        found = job_of(trigger, job.name)
-        if job.in_flight and job.run is not None and found is not None:
-            reason = Reason("ended", f"the round has ended: {text}")
-            subject = subject_of(trigger.name, job.name)
-            sheet.actions.append(CancelRun(subject, "", job.run, pipeline_of(trigger, found), (reason,)))
-    accepted = any(job.status is JobStatus.STARTED for job in present.jobs)
-    return replace(record, round=present, builds=present.builds if accepted else record.builds)
+    present = stop_runs(sheet, trigger, ended(present, result, text, sheet.now))
+    accepted = not present.rehearsal and any(job.status is JobStatus.STARTED for job in present.jobs)
+    urls = {each.url for each in new_builds(trigger)}
+    known = {url: value for url, value in {**record.builds, **present.builds}.items() if url in urls}
+    return replace(record, round=present, builds=known if accepted else record.builds)
 
 
 def _started(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
-    """The record with every job of the present batch started that may be."""
+    """The record with every job of the batches so far started that may be; one that never started waits again."""
     present = _next_batch(sheet, trigger, present)
     record = replace(record, round=present)
     for job in of_stage(present):
-        if job.batch != present.batch or job.status is not JobStatus.WAITING:
+        if job.batch > present.batch or job.status is not JobStatus.WAITING:
             continue
         found = job_of(trigger, job.name)
         if found is None:
@@ -136,11 +166,13 @@ def _started(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Roun
 
 
 def _next_batch(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
-    """The round with the next batch at hand, when this one was asked for, was waited for, and its pause is over."""
+    """The round with the next batch at hand, when all so far was asked for and waited for, and the pause is over."""
     stage = of_stage(present)
-    batch = [job for job in stage if job.batch == present.batch]
+    batch = [job for job in stage if job.batch <= present.batch]
     more = any(job.batch > present.batch for job in stage)
-    if not more or any(job.status is JobStatus.WAITING for job in batch) or not _waited(trigger.batch.wait, batch):
+    if any(job.status is JobStatus.WAITING for job in batch):
+        return replace(present, batch_at=None)  # the pause begins when all of them have been started
+    if not more or not _waited(trigger.batch.wait, batch):
         return present
     at = present.batch_at or sheet.now + trigger.batch.pause
     if sheet.now < at:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from bot.core.rounds import ended, opened
+from bot.core.job_lists import Unlisted, whole
+from bot.core.rounds import counted, ended, opened
 from bot.core.sheet import Sheet
-from bot.core.stepping import stepped
-from bot.formats.job_lists import expanded
-from bot.model.observed import Unreachable
-from bot.model.plan import Gate
+from bot.core.stepping import stepped, stepped_blindly
+from bot.core.trigger_reports import note_sets
+from bot.model.plan import Gate, RecordState
 from bot.model.rounds import Result, Round, TriggerState
+from bot.model.runs import Reason
 from bot.model.triggers import Trigger
 
 REMOVED_KEPT = timedelta(days=30)
@@ -21,17 +22,34 @@ REMOVED_KEPT = timedelta(days=30)
 def tend_triggers(sheet: Sheet) -> None:
     """Go through all definitions; one that is new is recorded, and its schedules count from now on."""
     for trigger in sheet.context.desired.triggers.values():
-        record = sheet.state.triggers.get(trigger.name)
+        record = sheet.state.triggers.get(trigger.name) or _renamed(sheet, trigger)
         if record is None:
             record = TriggerState(trigger.name, sheet.now, file=trigger.file)
-        if record.removed_at is not None or record.file != trigger.file:
-            record = replace(record, removed_at=None, file=trigger.file)
-        whole = _read(sheet, trigger)
-        if whole is not None:
-            record = replace(record, released=_still_told(whole, record))
-            record = stepped(sheet, whole, opened(sheet, whole, record))
-        sheet.put_trigger(record)
+        if record.removed_at is not None:  # it is back, and its schedules count from now on
+            record = replace(record, removed_at=None, checked_at=max(record.checked_at, sheet.now))
+        found = _read(sheet, trigger)
+        record = replace(record, file=trigger.file)
+        if found is None:
+            stepped_on = stepped_blindly(sheet, trigger, record)
+        else:
+            record = counted(found, replace(record, released=_still_told(found, record)), sheet.now)
+            stepped_on = stepped(sheet, found, opened(sheet, found, record))
+        note_sets(sheet, record, stepped_on, found or trigger)
+        sheet.put_trigger(stepped_on)
     _removed(sheet)
+
+
+def _renamed(sheet: Sheet, trigger: Trigger) -> TriggerState | None:
+    """The record of the definition that stood in the same file under another name: it is the same one, renamed."""
+    desired = sheet.context.desired
+    for record in sheet.state.triggers.values():
+        gone = record.name not in desired.triggers and record.removed_at is None
+        if gone and record.file == trigger.file and record.file not in desired.invalid_triggers:
+            sheet.drop_trigger(record.name)
+            reason = Reason("renamed", f"was {record.name}; the same file")
+            sheet.actions.append(RecordState(f"trigger:{trigger.name}", (reason,)))
+            return replace(record, name=trigger.name)
+    return None
 
 
 def _still_told(trigger: Trigger, record: TriggerState) -> dict[str, str]:
@@ -42,17 +60,9 @@ def _still_told(trigger: Trigger, record: TriggerState) -> dict[str, str]:
 
 def _read(sheet: Sheet, trigger: Trigger) -> Trigger | None:
     """The definition with its jobs; None, and the reason noted, where the list that they stand in cannot be read."""
-    if trigger.read or trigger.jobs_from is None:
-        return trigger
-    data = sheet.facts.job_list(trigger.jobs_from)
-    subject = f"trigger:{trigger.name}"
-    if isinstance(data, Unreachable):
-        sheet.hold(subject, Gate.UNREACHABLE, data.text)
-        return None
-    found = expanded(trigger, data)
-    if isinstance(found, tuple):
-        more = f", and {len(found) - 1} more faults" if len(found) > 1 else ""
-        sheet.hold(subject, Gate.INVALID, f"{trigger.jobs_from.key_env}: {found[0]}{more}")
+    found = whole(sheet.facts, trigger)
+    if isinstance(found, Unlisted):
+        sheet.hold(f"trigger:{trigger.name}", found.gate, found.text)
         return None
     return found
 
@@ -66,7 +76,9 @@ def _removed(sheet: Sheet) -> None:
         if record.file in desired.invalid_triggers:
             sheet.hold(f"trigger:{record.name}", Gate.INVALID, desired.invalid_triggers[record.file])
         elif record.removed_at is None:
-            sheet.put_trigger(replace(record, removed_at=sheet.now, round=_left(record.round, sheet.now)))
+            left = replace(record, removed_at=sheet.now, round=_left(record.round, sheet.now))
+            note_sets(sheet, record, left, None)
+            sheet.put_trigger(left)
         elif sheet.now - record.removed_at >= REMOVED_KEPT:
             sheet.drop_trigger(record.name)
 

@@ -1,6 +1,7 @@
 """Upkeep: what people do to the statefile by hand, as pure functions from state to state.
 
-A subject is `target:ID`, `merge-request:BRANCH`, `channel:NAME` or `trigger:NAME`.
+A subject is `target:ID`, `merge-request:BRANCH`, `channel:NAME` or `trigger:NAME`; `attention:SUBJECT` is what the work
+queue leaves to a person.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from bot.model.state import VERSION, State, TargetState
 UNREADABLE = (msgspec.DecodeError, ValueError)
 """What a damaged part of a statefile raises; bad UTF-8 is a ValueError."""
 
-PLACES = {"target": "targets", "merge-request": "merge_requests", "channel": "channels", "trigger": "triggers"}
+PLACES = {
+    "target": "targets",
+    "merge-request": "merge_requests",
+    "channel": "channels",
+    "trigger": "triggers",
+    "attention": "attention",
+}
 
 
 def subjects(state: State) -> tuple[str, ...]:

@@ -156,6 +156,19 @@ class Unfreeze:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class TriggerCmd:
+    """Start a trigger definition now; no `jobs` means all of them.
+
+    `force` starts what would be held back, `rehearsal` tells the pipelines that it is a dry run.
+    """
+
+    trigger: str
+    jobs: tuple[str, ...] = ()
+    force: bool = False
+    rehearsal: bool = False
+
+
 Command = (
     Help
     | Status
@@ -179,6 +192,7 @@ Command = (
     | OverrideCmd
     | FreezeCmd
     | Unfreeze
+    | TriggerCmd
 )
 
 
@@ -232,6 +246,7 @@ VERBS: Mapping[type, str] = {
     OverrideCmd: "override",
     FreezeCmd: "freeze",
     Unfreeze: "unfreeze",
+    TriggerCmd: "trigger",
 }
 """The contract's word for each command."""
 

@@ -155,6 +155,20 @@ def released(data: bytes, names: Collection[str], *, finished: bool = False) -> 
     return (bom + spliced(text, edits)).encode("utf-8")
 
 
+def changed(old: bytes, new: bytes) -> tuple[ReleaseComponent, ...] | None:
+    """The components that `new` says are released and `old` does not, with their versions there.
+
+    None where `released` could not have made `new` of `old`.
+    """
+    before, after = read_release(old), read_release(new)
+    if isinstance(before, tuple) or isinstance(after, tuple):
+        return None
+    left = {component.name for row in after.stages for component in row}
+    gone = tuple(each for row in before.stages for each in row if each.name not in left)
+    finished = before.version.endswith(SNAPSHOT) and not after.version.endswith(SNAPSHOT)
+    return gone if gone and released(old, [each.name for each in gone], finished=finished) == new else None
+
+
 def _document(data: bytes) -> Any:
     """The parsed manifest, or an `_Unread`."""
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -49,9 +49,13 @@ class MergeRequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """A fact that could not be had; `text` names server, request and cause in one line."""
+    """A fact that could not be had; `text` names server, request and cause in one line.
+
+    `again` is how long the server wants no more questions of this kind; None where it did not say so.
+    """
 
     text: str
+    again: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,20 @@ class Event:
     text: str
     project_id: str = ""
     """The project's number, which `forge.project` may be as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a forge's webhook tells of: a comment, merge requests by number, or something that may concern them all.
+
+    As with an `Event`, it only says where to look.
+    """
+
+    project: str
+    project_id: str
+    comment: Event | None = None
+    merge_requests: tuple[int, ...] = ()
+    everything: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +174,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class RunFact:
-    """What a pipelines provider says of a run now; `finished_at` is the provider's own time."""
+    """What a pipelines provider says of a run now; `finished_at` is the provider's own time.
+
+    `missing` says that the server does not know the run just now, which is believed after some looks in a row only.
+    """
 
     status: RunStatus
     handle: str = ""
@@ -164,6 +185,7 @@ class RunFact:
     text: str = ""
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,11 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoundJob:
-    """One job in a round. `tries` counts the starts that the server did not take; `next_at` is when to try again."""
+    """One job in a round. `tries` counts the starts that the server did not take; `next_at` is when to try again.
+
+    `mark` is what was on the server before a start that it did not take: the next start need not ask for it again.
+    `crowded` says that it had no room for the request; then starts come before looks at what runs there.
+    """
 
     name: str
     stage: int = 0
@@ -43,6 +47,8 @@ class RoundJob:
     run: Run | None = None
     tries: int = 0
     next_at: datetime | None = None
+    mark: str = ""
+    crowded: bool = False
     version: str = ""
     """What is released by it, as the list of jobs had it when the round began."""
 
@@ -97,9 +103,33 @@ class Round:
     """Whether its pipelines were told that it is a dry run: then nothing of it counts as done."""
     version: str = ""
     """What is released, as the list of jobs had it when the round began."""
+    stage_ends: tuple[datetime, ...] = ()
+    """When each of the stages before the present one was over."""
     result: Result = Result.RUNNING
     text: str = ""
     ended_at: datetime | None = None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it has left runs behind whose servers have not answered yet to being told to stop them."""
+        return any(job.in_flight and job.run is not None and job.run.stop for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A schedule as it was when it was looked at last, and the moment from which it counts."""
+
+    cron: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """How a round ended that has made room for another one."""
+
+    number: int
+    result: Result
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +151,10 @@ class TriggerState:
     removed_at: datetime | None = None
     released: Mapping[str, str] = field(default_factory=dict)
     """By job: the version of it that has succeeded, until the config says so as well."""
+    schedules: Mapping[str, Counted] | None = None
+    """By job, the definition's own under no name: each schedule, and since when it counts; None: not noted yet."""
+    results: tuple[RoundResult, ...] = ()
+    """How the rounds before the present one ended, the newest last."""
     turned_down: str = ""
     """The digest of what a person closed the merge request of that would have said so."""
 

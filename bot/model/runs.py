@@ -72,8 +72,13 @@ class Run:
     timeout: timedelta | None = None
     instance: Instance | None = None
     """Where it runs; kept so that it is followed to its end even when its pipeline has left the config."""
+    missed: int = 0
+    """How many passes in a row its server has not known it."""
     stop: str = ""
-    """Who asked to stop it by command; it is told to until it has ended or its server refuses."""
+    """Who asked to stop it by command; it is told to until it has ended or its server refuses.
+
+    A job that a round leaves behind at its end is told until its server has given an answer.
+    """
 
     def same_content(self, sha: str, config_hash: str, *, delete: bool) -> bool:
         """Whether it was a run of exactly this."""

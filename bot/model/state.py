@@ -116,6 +116,8 @@ class Question:
     verb: str
     target: str
     by: str
+    rounds: tuple[str, ...] = ()
+    """The trigger definitions that were started from there: their rounds are shown, whatever is asked afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Flag:
+    """A subject that waits for a person: what is wrong, since when, and the merge request that bears the label.
+
+    `why` is what there was to do; where it is something else by now, the flag has had its time.
+    """
+
+    text: str
+    at: datetime
+    iid: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The statefile. `serial` grows by one with every write; `lineage` never changes in its life.
 
@@ -274,3 +289,5 @@ class State:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     questions: Mapping[str, Question] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
+    attention: Mapping[str, Flag] = field(default_factory=dict)
+    """By subject: what the work queue leaves to a person."""

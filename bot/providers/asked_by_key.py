@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.model.runs import Run
@@ -14,14 +14,17 @@ class KeepsNoJobs:
     """What a pipelines provider answers whose server keeps its own account of what ran there."""
 
     def clean(self, pipeline: Pipeline, *, force: bool) -> tuple[str, ...] | Refused:
-        """Nothing is removed."""
-        del force
-        kind = pipeline.instance.provider
-        return Refused(f"a server of kind {kind} keeps its own account of what ran: there is nothing to clean")
+        """Nothing of ours is kept there."""
+        del pipeline, force
+        return ()
 
 
 class AskedByKey(KeepsNoJobs):
     """What a pipelines provider answers whose server can be asked by run key, and of which nothing more is told."""
+
+    def known(self, runs: Iterable[Run]) -> None:
+        """Nothing is noted: a run is found by its key, and is never taken for another."""
+        del runs
 
     def mark(self, pipeline: Pipeline) -> str:
         """Nothing: a run is found again by its key."""

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from bot.errors import WrongUsage
-from bot.model.observed import Event, Unreachable
+from bot.model.observed import Delivery, Event, Unreachable
 from bot.model.servers import Instance
-from bot.ports import Builds, Cache, Forge, Images, Pipelines, Ports, StateStore
+from bot.ports import Builds, Cache, Clock, Forge, Images, Pipelines, Ports, Queue, StateStore
 from bot.providers.cache import FolderCache, cache_root
 from bot.providers.clock import SystemClock
 from bot.providers.config_repo import GitConfig, export, forget_exports
@@ -24,6 +24,7 @@ from bot.providers.forge_access import require_origin
 from bot.providers.git_origin import AuthorizedOrigin
 from bot.providers.job_lists import FolderJobLists
 from bot.providers.pipelines.command import CommandPipelines
+from bot.providers.queue.memory import MemoryQueue
 from bot.providers.sealed import sealed, sealed_forge, sealed_state
 from bot.providers.secrets import remember_surroundings
 from bot.providers.sources.cached_history import CachedHistories
@@ -45,7 +46,7 @@ def build(config: Path, settings: Settings, environ: Mapping[str, str], now: dat
     if settings.forge.provider != "local":
         require_origin(config, str(settings.forge.options.get("project") or ""))
     made, origin = forge(config, settings, environ, cache, clock.now)
-    servers = _Servers(config, settings, environ, cache)
+    servers = _Servers(config, settings, environ, cache, clock.now)
     return Ports(
         config=GitConfig(config, origin),
         cache=cache,
@@ -91,12 +92,7 @@ def forge(
 
 def comment_event(settings: Settings, data: bytes) -> Event | str:
     """The comment that a forge's event tells of, or why it tells of none. Raises WrongUsage for what is no event."""
-    try:
-        payload = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise WrongUsage(f"the payload is not JSON: {error}", hint="give the file that the forge wrote") from error
-    if not isinstance(payload, dict):
-        raise WrongUsage("the payload is not a JSON object", hint="give the file that the forge wrote")
+    payload = _payload(data)
     match settings.forge.provider:
         case "gitlab":
             return gitlab_event.comment_event(payload)
@@ -104,6 +100,31 @@ def comment_event(settings: Settings, data: bytes) -> Event | str:
             return github_event.comment_event(payload)
         case other:
             raise WrongUsage(f"a {other} forge sends no events", hint="its comments are polled by `saasbot reconcile`")
+
+
+def delivery(settings: Settings, provider: str, kind: str, data: bytes) -> Delivery | str:
+    """What a webhook of a forge tells of, or why that is nothing to look at. Raises WrongUsage for what is no event.
+
+    `kind` is the event's name, where the forge gives it beside the event.
+    """
+    payload = _payload(data)
+    match settings.forge.provider:
+        case "gitlab" if provider == "gitlab":
+            return gitlab_event.delivery(payload, settings.branch)
+        case "github" if provider == "github":
+            return github_event.delivery(kind, payload, settings.branch)
+        case other:
+            return f"the forge is a {other} one"
+
+
+def _payload(data: bytes) -> dict[str, Any]:
+    try:
+        payload = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WrongUsage(f"the payload is not JSON: {error}", hint="give the file that the forge wrote") from error
+    if not isinstance(payload, dict):
+        raise WrongUsage("the payload is not a JSON object", hint="give the file that the forge wrote")
+    return payload
 
 
 def people_forge(config: Path, settings: Settings, now: datetime | None) -> LocalForge:
@@ -129,6 +150,30 @@ def state_store(config: Path, settings: Settings, origin: AuthorizedOrigin, envi
                 f"saasbot.yml: state.url {settings.state.url!r}: {other}: is not known to this release",
                 hint="it knows: file:, git:, s3:, gs:, az:",
             )
+
+
+def work_queue(
+    settings: Settings,
+    environ: Mapping[str, str],
+    clock: Clock,
+    *,
+    config: Path = Path(),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Queue:
+    """The work queue that `saasbot.yml` names; nothing is asked yet. Files of secrets are seen from `config`.
+
+    `tell` takes a line for people at a time: a server that went away, a processor that did, what was put aside.
+    """
+    if not settings.queue.url:
+        return MemoryQueue(clock)
+    try:
+        from bot.providers.queue.redis import redis_queue  # noqa: PLC0415 - RQ takes its time, and may not be there
+    except ModuleNotFoundError as error:
+        library = str(error.name).partition(".")[0]
+        raise WrongUsage(
+            f"saasbot.yml: queue.url: {library} is not installed", hint="run: pip install 'saasbot[queue]'"
+        ) from error
+    return sealed(cast("Queue", redis_queue(settings.queue, environ, config, clock, tell)))
 
 
 def command_pipelines(
@@ -175,6 +220,7 @@ class _Servers:
     settings: Settings
     environ: Mapping[str, str]
     cache: FolderCache
+    now: Now
 
     def pipelines(self, instance: Instance) -> Pipelines | Unreachable:
         """What runs are started on."""
@@ -201,7 +247,7 @@ class _Servers:
             case "sparql":
                 from bot.providers.pipelines.sparql import sparql_pipelines  # noqa: PLC0415 - as in `forge`
 
-                return sparql_pipelines(*given)
+                return sparql_pipelines(*given, self.now)
             case "circleci":
                 from bot.providers.pipelines.circleci import circleci_pipelines  # noqa: PLC0415 - as in `forge`
 

@@ -14,7 +14,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -29,9 +29,11 @@ from bot.errors import ServerUnreachable
 from bot.model.observed import Unreachable
 from bot.model.servers import Instance
 from bot.ports import Refused
-from bot.providers.downstream import budget_of, secret_text
+from bot.providers.downstream import budget_of, secret_text, utc_now
+from bot.providers.gangway_pauses import Pauses
 from bot.providers.git import without_credentials
-from bot.providers.http import CONNECT, LONGEST_WAIT, Budget, RateLimited, cause, session, wait_asked
+from bot.providers.http import CONNECT, LONGEST_WAIT, Budget, RateLimited, TooLate, cause, session, wait_asked
+from bot.providers.http_limits import time_left
 from bot.providers.secrets import read_secret, redact
 
 ANSWER = 60.0
@@ -90,11 +92,11 @@ class Bucket(Budget):
         self._one = threading.Lock()
 
     def take(self) -> None:
-        """Wait until a request may be sent; raises `RateLimited` where that is longer than `LONGEST_WAIT`."""
+        """Wait until a request may be sent; raises `RateLimited` for more than `LONGEST_WAIT` or the time left."""
         with self._one:
             now = self._now()
             wait = max(0.0, self._even - self._ahead - now)
-            if wait > LONGEST_WAIT:
+            if wait > min(LONGEST_WAIT, max(0.0, time_left())):
                 raise RateLimited(time.time() + wait)
             self._even = max(self._even, now) + self._pace
         if wait:
@@ -134,7 +136,11 @@ class Reset:
 
 
 def gangway_api(
-    instance: Instance, environ: Mapping[str, str], config: Path, answer: float = ANSWER
+    instance: Instance,
+    environ: Mapping[str, str],
+    config: Path,
+    answer: float = ANSWER,
+    now: Callable[[], datetime] = utc_now,
 ) -> GangwayApi | Unreachable:
     """The server of an instance, not yet asked anything; `Unreachable` where its token cannot be read."""
     budget = budget_of(instance)
@@ -151,30 +157,36 @@ def gangway_api(
     made.headers["Accept"] = "application/json"
     if token is not None:
         made.headers["Authorization"] = f"Bearer {token}".encode()
-    return GangwayApi(made, instance.url, secret_text(instance.token))
+    return GangwayApi(made, instance.url, secret_text(instance.token), now)
 
 
 class GangwayApi:
-    """The requests. `token` says where the token is, for errors."""
+    """The requests. `token` says where the token is, for errors; `now` is the real time."""
 
-    def __init__(self, made: requests.Session, url: str, token: str) -> None:
+    def __init__(self, made: requests.Session, url: str, token: str, now: Callable[[], datetime]) -> None:
         self._session = made
         self._token = token
         self.server = url.rstrip("/")
+        self._starts = Pauses(self.server, now)
 
     def create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Refused | Reset:
         """Start an execution; returns it, with its id. Raises ServerUnreachable where nobody can tell.
 
-        `Refused` is sure: nothing was started.
+        `Refused` is sure: nothing was started. After a 429 no other start is sent before the time that it names.
         """
         request = f"POST {path}"
+        pause = self._starts.left()
+        if pause is not None:
+            text = f"{self.server} takes no more starts just now; it takes the next one in {pause.seconds + 1} s"
+            return Refused(text, pause, untried=True)
         try:
             answer = self._sent("POST", path, body=body)
         except requests.RequestException as error:
             again = _unsent(error)
             if again is None:
                 raise self._broken(request, f"{_line(cause(error))}; {_LOOK}") from error
-            return Refused(f"{self.server}: {request}: {_line(cause(error))}", _later(error, again))
+            untried = isinstance(error, RateLimited | TooLate)
+            return Refused(f"{self.server}: {request}: {_line(cause(error))}", _later(error, again), untried)
         found = _object(answer)
         if found is not None and _has_id(found):
             return found
@@ -182,6 +194,8 @@ class GangwayApi:
             return Reset(_said(answer))
         if not _untaken(answer):
             raise self._broken(request, f"{_told(answer)}; {_LOOK}")
+        if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            self._starts.begin(_pause(answer))
         final = answer.status_code not in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
         return Refused(self._no(answer), None if final else _pause(answer))
 
@@ -191,7 +205,8 @@ class GangwayApi:
         try:
             answer = self._sent("GET", path, query=query)
         except requests.RequestException as error:
-            raise self._broken(request, _line(cause(error))) from error
+            again = _unsent(error) if isinstance(error, RateLimited) else None
+            raise self._broken(request, _line(cause(error)), again=again) from error
         found = _object(answer)
         if found is not None:
             return found
@@ -199,7 +214,8 @@ class GangwayApi:
             hint = "check the address: is it a Gangway, and does it ask for a login of its own?"
             raise self._broken(request, f"the answer is not Gangway's: {_told(answer)}", hint)
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-            raise self._broken(request, self._no(answer), "ask less often: set the instance's `rateLimit`")
+            hint = "ask less often: set the instance's `rateLimit`"
+            raise self._broken(request, self._no(answer), hint, _pause(answer))
         return No(answer.status_code, _said(answer), request, answer.headers.get("grpc-status", "").strip())
 
     def probe(self, path: str, query: Mapping[str, str] | None = None) -> Refused | None:
@@ -241,9 +257,9 @@ class GangwayApi:
     def _rejected(self, answer: requests.Response) -> str:
         return f"token rejected ({_told(answer)}): check {self._token}"
 
-    def _broken(self, request: str, words: str, hint: str = "") -> ServerUnreachable:
+    def _broken(self, request: str, words: str, hint: str = "", again: timedelta | None = None) -> ServerUnreachable:
         advice = hint or "try again later; check the address, the network, the proxy and the certificates"
-        return ServerUnreachable(without_credentials(f"{self.server}: {request}: {words}"), hint=advice)
+        return ServerUnreachable(without_credentials(f"{self.server}: {request}: {words}"), hint=advice, again=again)
 
 
 def _object(answer: requests.Response) -> Mapping[str, Any] | None:
@@ -284,7 +300,7 @@ def _unsent(error: requests.RequestException) -> timedelta | None:
     match error:
         case RateLimited():
             return max(WHENEVER, error.until - datetime.now(UTC))
-        case requests.ConnectTimeout() | requests.exceptions.ProxyError():
+        case requests.ConnectTimeout() | requests.exceptions.ProxyError() | TooLate():
             return WHENEVER
         case requests.exceptions.SSLError():
             return WHENEVER if _before_sending(error) else None

@@ -26,6 +26,8 @@ Port = TypeVar("Port")
 WORDS = frozenset({"text", "reason", "title", "url"})
 """The keys of the statefile under which words of servers and people stand; all else in it names things."""
 
+ACCOUNTS = frozenset({"details", "preview"})
+"""What ports tell in a server's own keys: every text in it is a word of somebody's, however deep it stands."""
 
 _MARKER = re.compile(r"(<!-- saasbot:[a-z_]+ [A-Za-z0-9._=]+ (?:[0-9a-f]{64}|unsigned) -->)")
 
@@ -38,7 +40,9 @@ class Sealed:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.port, name)
-        return partial(_asked, found) if callable(found) else found
+        if not callable(found):
+            return found
+        return partial(_told if name in ACCOUNTS else _asked, found)
 
 
 def sealed(port: Port) -> Port:
@@ -63,6 +67,24 @@ def _asked(ask: Callable[..., Any], *args: Any, **named: Any) -> Any:
         error.message, error.hint = redact(error.message), redact(error.hint)
         error.args = (error.message,)
         raise
+
+
+def _told(ask: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """An account of a run, with no secret in any of its texts."""
+    answer = _asked(ask, *args, **named)
+    return _without_secrets(answer) if isinstance(answer, Mapping) else answer
+
+
+def _without_secrets(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case Mapping():
+            return {name: _without_secrets(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_without_secrets(item) for item in value]
+        case _:
+            return value
 
 
 def _clean(answer: Any) -> Any:  # noqa: PLR0911 - one arm a kind

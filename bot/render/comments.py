@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from bot.model.desired import is_sha
 from bot.model.observed import Title
 from bot.model.plan import Held
+from bot.model.rounds import JobReport, SetReport
 from bot.model.runs import Reason, RunStatus
-from bot.model.state import Answer, Edit, Hold, Veto
-from bot.render import marker, neutral
+from bot.model.state import Answer, Edit, Flag, Hold, Veto
+from bot.render import heartbeat, marker, neutral
 from bot.render.words import span, utc
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ Fits = Callable[[Mapping[str, Any]], bool]
 
 Beside = Callable[[Fits], Mapping[str, Any]]
 
+_QUIET = frozenset({RunStatus.SUCCEEDED.value, "skipped", "waiting"})
 _SHARES = (1, 2, 4, 8, 16, 32)
 _MOST_TITLES = 20
 _MOST_GROUPS = 10
@@ -98,6 +100,8 @@ class Section:
 
     title: str
     lines: tuple[str, ...]
+    sets: tuple[SetReport, ...] = ()
+    """The sets of a trigger definition's round, each shown as a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,12 @@ class DashboardView:
     """All that the dashboard issue says: what needs a person, what only waits, what runs, what is where."""
 
     attention: tuple[Held, ...] = ()
+    flags: tuple[tuple[str, Flag], ...] = ()
+    """By subject: what the work queue leaves to a person."""
     waiting: tuple[Held, ...] = ()
     runs: tuple[RunLine, ...] = ()
+    rounds: tuple[SetReport, ...] = ()
+    """Sets of trigger rounds that run or have ended badly, each with the jobs that are worth a look."""
     merge_requests: tuple[MergeRequestLine, ...] = ()
     deployed: tuple[DeployedLine, ...] = ()
     prefix: str = "/saasbot"
@@ -207,17 +215,17 @@ DASHBOARD_VERBS = (
 
 def promotion_report(view: PromotionView) -> str:
     """Write the sticky comment of a promotion merge request, without marker and time."""
-    return _bounded("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
+    return bounded("promotion_report.md.j2", view=view, groups=_groups(view.changes), verbs=PROMOTION_VERBS)
 
 
 def change_report(view: ChangeView) -> str:
     """Write the sticky comment of a person's merge request, without marker and time."""
-    return _bounded("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
+    return bounded("change_report.md.j2", view=view, verbs=CHANGE_VERBS)
 
 
 def dashboard(view: DashboardView) -> str:
     """Write the dashboard issue, without marker and time."""
-    return _bounded("dashboard.md.j2", view=view, verbs=DASHBOARD_VERBS)
+    return bounded("dashboard.md.j2", view=view, verbs=DASHBOARD_VERBS)
 
 
 def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool = False) -> MergeRequestText:
@@ -227,18 +235,18 @@ def title_and_description(edits: Sequence[Edit], batch: str, *, rollback: bool =
         title = f"{verb} {neutral.plain(edits[0].target)} to {short(edits[0].new)}"
     else:
         title = f"{verb} {len(edits)} targets (batch {neutral.plain(batch)})"
-    description = _bounded("description.md.j2", edits=edits)
-    return MergeRequestText(title, description, _say("commit.txt.j2", title=title, edits=edits))
+    description = bounded("description.md.j2", edits=edits)
+    return MergeRequestText(title, description, say("commit.txt.j2", title=title, edits=edits))
 
 
 def closing_comment(kind: str, why: str = "") -> str:
     """Say why a merge request is closed: `done`, `withdrawn`, `ignored` or `invalid`; for any other kind, `why`."""
-    return _say("closing.md.j2", kind=kind, why=why)
+    return say("closing.md.j2", kind=kind, why=why)
 
 
 def answer(given: Answer) -> str:
     """Answer a command."""
-    return _bounded("answer.md.j2", answer=given)
+    return bounded("answer.md.j2", answer=given)
 
 
 def help_section(prefix: str, usages: Iterable[str]) -> Section:
@@ -259,23 +267,26 @@ def sticky(
     key: bytes | None,
     kind: str = STICKY,
     beside: Beside = nothing_beside,
+    every: timedelta | None = None,
 ) -> str | None:
     """Complete a sticky text with the time of its last change and its marker, or None if nothing changed.
 
     `data` goes into the marker beside `content`, a hash of body and data, and `changed_at`. The comparison is by that
     hash: a forge may store a text with other white space than it was sent. What `beside` gives goes into the marker
     too, in the place of a field of `data` that has its name; but it is no reason to edit anything. It is told what
-    there is room for.
+    there is room for. With a heartbeat, a text that has not changed is told again after `every`.
     """
     known = marker.read(previous, kind, key) if previous is not None else None
     content = hashlib.sha256(f"{body}\n{marker.plain(kind, data)}".encode()).hexdigest()
-    if known is not None and known.get("content") == content:
+    changed = known is None or known.get("content") != content
+    if known is not None and not changed and not heartbeat.is_due(known, now, every):
         return None
-    own = {"content": content, "changed_at": utc(now)}
+    own = {"content": content, "changed_at": utc(now), **heartbeat.fields(known, now, every, changed=changed)}
+    sentence = heartbeat.sentence(known, now, every, changed=changed)
 
     def whole(more: Mapping[str, Any]) -> str:
         written = marker.mark(kind, {**data, **more, **own}, key)
-        return f"{body}\n<sub>This content last changed at {utc(now)}.</sub>\n\n{written}\n"
+        return f"{body}\n<sub>{sentence}</sub>\n\n{written}\n"
 
     def fits(more: Mapping[str, Any]) -> bool:
         readable = len(marker.plain(kind, {**data, **more, **own})) <= marker.LARGEST
@@ -305,18 +316,18 @@ def _groups(changes: Sequence[PromotionChange]) -> list[PromotionChange]:
     return [replace(each, titles=each.titles[:_MOST_TITLES]) for each in list(groups.values())[:_MOST_GROUPS]]
 
 
-def _bounded(template: str, **values: Any) -> str:
+def bounded(template: str, **values: Any) -> str:
     """Fill a template; where the text is too long, with a part of the entries of each list, and cut off at the last."""
     text = ""
     for share in _SHARES:
-        text = _say(template, share=share, **values)
+        text = say(template, share=share, **values)
         if len(text) <= LARGEST_TEXT:
             return text
     end = text.rindex("\n", 0, LARGEST_TEXT - len(_CUT))  # pragma: no cover - the smallest share fits
     return text[:end].rstrip() + _CUT  # pragma: no cover - as above
 
 
-def _say(template: str, **values: Any) -> str:
+def say(template: str, **values: Any) -> str:
     """Fill a template; runs of empty lines become one, which Markdown reads the same."""
     text = _environment().get_template(template).render(values)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
@@ -345,6 +356,8 @@ def _environment() -> Environment:
         "span": span,
         "compare": _compare,
         "link": _link,
+        "page": _page,
+        "worst": _worst,
         "subject": lambda subject: neutral.redact(subject).partition(":")[2] or subject,
         "count": lambda number, noun: f"{number} {noun}" + ("" if number == 1 else "s"),
     }
@@ -358,4 +371,17 @@ def _compare(change: PromotionChange) -> str:
 
 def _link(url: str, text: str) -> str:
     """Write a link after a space, or nothing where the address is none or could carry a secret."""
-    return f" ([{text}]({url}))" if _PAGE.fullmatch(url) and neutral.redact(url) == url else ""
+    page = _page(url, text)
+    return f" ({page})" if page else ""
+
+
+def _page(url: str, text: str) -> str:
+    """Write a link, or nothing where the address is none or could carry a secret."""
+    return f"[{text}]({url})" if _PAGE.fullmatch(url) and neutral.redact(url) == url else ""
+
+
+def _worst(jobs: Sequence[JobReport], most: int) -> Sequence[JobReport]:
+    """Take so many jobs of a set; where these are not all, those that failed or still run come first."""
+    if len(jobs) <= most:
+        return jobs
+    return sorted(jobs, key=lambda job: job.word in _QUIET)[:most]

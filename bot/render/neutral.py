@@ -69,6 +69,11 @@ def plain(text: str, limit: int = 200) -> str:
     return BREAK + line if line.startswith("/") else line
 
 
+def shown(text: str, limit: int = 200) -> str:
+    """Neutralise for a terminal: one line that steers nothing and shows no secret."""
+    return _line(text, limit)
+
+
 def inline(text: str, limit: int = 200) -> str:
     """Neutralise for a place inside a line of Markdown; at most `limit` characters of the original are shown."""
     line = _unlinked(_line(text, limit))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ruamel.yaml import YAML
+from bot.render.definitions import yaml_text
 
 _ORDER = ("settings-1", "saas-file-1", "app-1", "namespace-1", "instance-1", "pipeline-1", "trigger-1", "freeze-1")
 """The kinds as a newcomer meets them; any other follows by name."""
@@ -50,7 +49,7 @@ def _chapter(name: str, schema: Mapping[str, Any]) -> str:
         f'<a id="{name}"></a>\n\n'
         f"## {schema['title']}: `{schema['$id']}`\n\n"
         f"{schema['description']}\n\n"
-        f"```yaml\n{_yaml(schema['examples'][0])}```\n\n"
+        f"```yaml\n{yaml_text(schema['examples'][0])}```\n\n"
         "| Field | Value | Default | Meaning | Example |\n"
         "|---|---|---|---|---|\n"
         f"{rows}"
@@ -115,13 +114,3 @@ def _shapes(shapes: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _code(value: Any) -> str:
     return f"`{json.dumps(value, ensure_ascii=False)}`"
-
-
-def _yaml(value: Any) -> str:
-    """A value as the YAML that a person would write."""
-    writer = YAML()
-    writer.width = 120
-    writer.indent(mapping=2, sequence=2, offset=0)
-    stream = io.StringIO()
-    writer.dump(value, stream)
-    return stream.getvalue()

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,9 +26,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from bench.layout import World, batch, big  # noqa: E402 - run as a script, the folders have to be named first
 from worlds.ls_refs_server import SERVICE, LsRefsServer  # noqa: E402 - as above
 from worlds.object_stores import AWS, Between, moto  # noqa: E402 - as above
+from worlds.queue_nursery import NAME, Crew, crew  # noqa: E402 - as above
 
 from bot.core.statefile import decode, encode, next_serial  # noqa: E402 - as above
 from bot.model.state import Publication, State  # noqa: E402 - as above
+from bot.model.work import Due  # noqa: E402 - as above
+from bot.providers.queue.redis import RedisQueue  # noqa: E402 - as above
 
 COLD_LIMIT = 6.0
 """Cold `validate` in times of what PyYAML's C parser needs for the events of the same bytes."""
@@ -36,6 +40,11 @@ WARM_LIMIT = 8.0
 """Warm `validate` in times of `git status` on the same checkout."""
 
 BATCH_FILES = 200
+SUBJECTS = 2000
+PROCESSORS = (1, 2, 4, 8)
+LOOK = 0.02
+"""Seconds that a look waits for others; a real one takes ten times that."""
+
 ADOPTED = datetime(2026, 1, 5, 10, tzinfo=UTC)
 PROMOTED = ADOPTED + timedelta(days=1)
 """A Tuesday, inside the windows of the generated targets and past their soak."""
@@ -215,6 +224,36 @@ def object_store(bench: Bench) -> Iterator[Row]:
             settings.write_text(in_file)
 
 
+def work_queue(bench: Bench) -> Iterator[Row]:
+    """Subjects a second from one Redis with 1, 2, 4 and 8 processors; looks wait, as most of one does, or not."""
+    if shutil.which("redis-server") is None:
+        yield Row("work queue", "there is no redis-server: `make services`", "")
+        return
+    with crew(bench.world.root.parent / "queue") as world:
+        queue, due = world.server.queue(NAME), datetime.now(UTC)
+        for wait, subjects in ((0.0, SUBJECTS), (LOOK, SUBJECTS // 5)):
+            rates = [
+                _rate(world, queue, [Due(f"target:bench/t/{n}", due) for n in range(subjects)], count, wait)
+                for count in PROCESSORS
+            ]
+            what = f"work queue, looks of {wait * 1e3:.0f} ms: 1, 2, 4, 8 processors"
+            measured = ", ".join(f"{rate:.0f}" for rate in rates)
+            beside = f"subjects a second, of {subjects:,}"
+            yield Row(what, measured, beside, f"{max(rates) / rates[0]:.2f}")
+
+
+def _rate(world: Crew, queue: RedisQueue, dues: list[Due], processors: int, wait: float) -> float:
+    for due in dues:
+        queue.add(due)
+    began = time.monotonic()
+    hands = [world.order(f"drain {wait}") for _ in range(processors)]
+    codes = {world.order(f"wait {hand}") for hand in hands}
+    seconds = time.monotonic() - began
+    if codes != {0} or queue.items():
+        raise RuntimeError(f"the queue was not worked off:\n{world.told()}")
+    return len(dues) / seconds
+
+
 def _idle_in_store(bench: Bench, proxy: Between, in_file: str, in_store: str) -> Iterator[Row]:
     world, walls, exact = bench.world, {in_file: [0.0], in_store: [0.0]}, True
     for _ in range(bench.rounds):
@@ -314,6 +353,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "decide": decision,
     "promotion": promotion,
     "s3": object_store,
+    "queue": work_queue,
 }
 
 

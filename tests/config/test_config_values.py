@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config.schema import is_plain, shown
-from bot.config.values import cron_fault, duration, is_timezone, moment, window
+from bot.config.values import duration, is_timezone, moment, window
+from bot.formats.cron import cron_fault
 
 
 @pytest.mark.parametrize(

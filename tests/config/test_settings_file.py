@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from config_world import SCHEMAS, VALID
 
@@ -15,8 +17,10 @@ from bot.settings import (
     ForgeSettings,
     Merge,
     PromotionSettings,
+    QueueSettings,
     Regenerate,
     RunSettings,
+    ServeSettings,
     Settings,
     StateSettings,
     Update,
@@ -36,9 +40,10 @@ pipelines: {allowCommand: true}
 commands: {prefix: /bot, overrideGroup: leads, freezeGroup: sre, poll: false}
 groups: {leads: [alice], sre: []}
 report: {key: {file: /run/secrets/key}}
-dashboard: {title: Deployments}
-queue: {url: "redis://localhost"}
+dashboard: {title: Deployments, heartbeat: 1h}
+queue: {url: "rediss://localhost", prefix: team-a, password: {env: REDIS_PASSWORD}, ca: certs/redis.pem}
 compat: {pipeline: deploy}
+serve: {webhookSecret: {env: HOOKS}, token: {file: /run/secrets/serve}}
 """
 
 
@@ -72,9 +77,11 @@ def test_every_key() -> None:
         commands=CommandSettings("/bot", "leads", "sre", poll=False),
         groups={"leads": ("alice",), "sre": ()},
         report_key=SecretRef(file="/run/secrets/key"),
-        queue_url="redis://localhost",
+        queue=QueueSettings("rediss://localhost", "team-a", SecretRef(env="REDIS_PASSWORD"), "certs/redis.pem"),
         dashboard_title="Deployments",
+        heartbeat=timedelta(hours=1),
         compat_pipeline="deploy",
+        serve=ServeSettings(SecretRef(env="HOOKS"), SecretRef(file="/run/secrets/serve")),
     )
 
 
@@ -109,6 +116,16 @@ def test_several_faults_at_once() -> None:
     read, found = settings(content, Schemas(SCHEMAS))
     assert read is None
     assert [item.line for item in found] == [3, 16]
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [("59s", "bad-value"), ("9999d9999d", "bad-duration"), ("soon", "bad-duration"), ("[1h]", "wrong-type")],
+)
+def test_a_heartbeat_is_a_duration_and_none_that_is_told_all_the_time(value: str, rule: str) -> None:
+    read, found = settings(FULL.replace(b"heartbeat: 1h", f"heartbeat: {value}".encode()), Schemas(SCHEMAS))
+    assert read is None
+    assert [(item.line, item.rule) for item in found] == [(14, rule)]
 
 
 @pytest.mark.parametrize("url", ["file:../state.json", "git:refs/saasbot/state"])

@@ -100,6 +100,16 @@ def test_what_a_definition_need_not_say() -> None:
     assert definition("on: {command: true}\n").jobs == ()
 
 
+def test_jobs_in_a_triple_store_run_one_after_another_and_end_with_their_time() -> None:
+    """Unless the definition says otherwise."""
+    store = "$schema: /instance-1.json\nname: ci\nprovider: sparql\nurl: http://store.example.com/sparql\n"
+    job = "with: {graph: 'urn:g', operation: 'urn:o', taskOperation: 'urn:t'}\njobs: [{name: a}]\n"
+    for more, batch in (("", Batch(1, wait=Wait.FINISHED)), ("batch: {size: 9}\n", Batch(9))):
+        files = {**VALID, "instances/ci.yml": store, PATH: HEAD + job + more}
+        found = loaded(files).desired.triggers["nightly"]
+        assert (found.batch, found.cancel_on_error) == (batch, True)
+
+
 def test_stages_are_kept_apart() -> None:
     found = definition("stages: [{name: one, jobs: [{name: a}]}, {name: two, jobs: [{name: b}]}]\n")
     assert (found.staged, [stage.name for stage in found.stages]) == (True, ["one", "two"])
@@ -129,7 +139,7 @@ def test_jobs_may_stand_in_a_file_of_the_config() -> None:
     found = loaded(files).desired.triggers["nightly"]
     assert (found.jobs_from, found.read) == (JobsFrom("gravitee-release", "lists/release.json"), True)
     assert (found.version, [job.version for job in found.jobs]) == ("1.2.0-SNAPSHOT", ["1.2.0-SNAPSHOT"])
-    assert (found.staged, found.fail_fast, [stage.name for stage in found.stages]) == (True, True, ["set 1"])
+    assert (found.staged, found.fail_fast, [stage.name for stage in found.stages]) == (True, True, ["set 0", "set 1"])
 
 
 @pytest.mark.parametrize(
@@ -154,6 +164,24 @@ def test_a_list_with_faults_is_a_finding_and_starts_nothing(content: str | None,
     assert loaded(files).desired.invalid_triggers.keys() == {PATH}
 
 
+def test_two_definitions_do_not_release_one_manifest() -> None:
+    other = (AT_CIRCLE + FROM_FILE).replace("name: nightly", "name: other")
+    files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "triggers/other.yml": other, "lists/release.json": RELEASE}
+    (found,) = findings(files)
+    assert (found.file, found.rule) == ("triggers/other.yml", "bad-job-list")
+    assert "is released by triggers/nightly.yml already" in found.message
+    assert set(loaded(files).desired.triggers) == {"nightly"}
+    jobs = {path: text.replace("gravitee-release", "gangway-list") for path, text in files.items()}
+    assert not any("released by" in each.message for each in findings({**jobs, "lists/release.json": "[]"}))
+
+
+def test_a_definition_without_an_instance_starts_nothing_and_says_so() -> None:
+    (found,) = findings(
+        {**VALID, PATH: "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\njobs: [{name: a}]\n"}
+    )
+    assert (found.rule, found.severity) == ("missing-instance", "warning")
+
+
 def test_a_list_is_judged_when_its_definition_and_instance_are_right() -> None:
     broken = {**VALID, PATH: HEAD + FROM_FILE + "timeout: soon\n", "lists/release.json": "{"}
     assert {each.rule for each in findings(broken) if each.file == PATH} == {"bad-duration"}
@@ -173,6 +201,13 @@ def test_the_jobs_of_a_list_are_judged_by_their_provider() -> None:
         ("jobs: [{name: a}, {name: a}]\n", ["5:26 duplicate-job"]),
         ("jobs: [{name: a, after: [b]}]\n", ["5:26 unknown-job"]),
         ("jobs: [{name: a, after: [a]}]\n", ["5:26 unknown-job"]),
+        (
+            "jobs: [{name: b, after: [c]}, {name: c, after: [b]}, {name: a, after: [b]}]\n",
+            ["5:25 job-cycle", "5:48 job-cycle"],
+        ),
+        ("stages: [{name: x, jobs: [{name: a, after: [b]}]}, {name: y, jobs: [{name: b}]}]\n", ["5:45 job-cycle"]),
+        ("stages: [{name: x, jobs: [{name: b}]}, {name: y, jobs: [{name: a, after: [b]}]}]\n", []),
+        ("jobs: [{name: a, conditions: [{dateRange: {from: 2026-02-31}}]}]\n", ["5:50 bad-date"]),
         ("jobs: [{name: a, activeAfter: 2026-02-31}]\n", ["5:31 bad-date"]),
         ("jobs: [{name: a, activeAfter: 2026-02-02, activeUntil: 2026-02-01}]\n", ["5:56 bad-date"]),
         ("jobs: [{name: a, activeAfter: 2026-02-02, activeUntil: 2026-02-02}]\n", []),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from config_world import edited, findings
+from config_world import VALID, edited, findings
 
 from bot.config.with_rules import with_issues
 
@@ -21,6 +23,7 @@ KIND = {"graph": GRAPH, "kind": "healing", "operations": OPERATIONS}
         {},
         {"blockedBy": [], "requires": ["urn:a", "urn:b"], "anyGraph": True},
         {"creator": "http://example.com/a", "errorCreator": "http://example.com/b", "onCancel": "canceled"},
+        {"timeoutMinutes": 60},
         {"endpoint": "/query", "updateEndpoint": "/x/update", "update": "body", "auth": "basic"},
     ],
 )
@@ -40,6 +43,9 @@ def test_blocks_that_are_taken(more: dict[str, Any]) -> None:
         ({**PLAIN, "operation": "a b"}, ("operation",), "`operation` is an absolute URI"),
         ({**PLAIN, "blockedBy": "urn:a"}, ("blockedBy",), "`blockedBy` is a list of URIs"),
         ({**PLAIN, "requires": ["urn:a", 5]}, ("requires", 1), "`requires` is an absolute URI"),
+        ({**PLAIN, "timeoutMinutes": True}, ("timeoutMinutes",), "`timeoutMinutes` is a whole number of minutes"),
+        ({**PLAIN, "timeoutMinutes": 0}, ("timeoutMinutes",), "`timeoutMinutes` is a whole number of minutes"),
+        ({**PLAIN, "timeoutMinutes": "60"}, ("timeoutMinutes",), "`timeoutMinutes` is a whole number of minutes"),
         ({**PLAIN, "anyGraph": "yes"}, ("anyGraph",), "`anyGraph` is `true` or `false`"),
         ({**PLAIN, "update": "post"}, ("update",), "`update` is one of query, update, body"),
         ({**PLAIN, "auth": ["digest"]}, ("auth",), "`auth` is one of digest, basic"),
@@ -92,3 +98,14 @@ def test_an_error_is_at_the_value_that_is_wrong() -> None:
     (found,) = findings(tree)
     assert (found.file, found.line, found.column) == ("pipelines/deploy.yml", 4, block.index("'not one'") + 1)
     assert found.message == "`dump` is an absolute URI"
+
+
+def test_the_examples_of_the_page_are_right() -> None:
+    page = (Path(__file__).parents[2] / "docs/triple-store.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n# ((?:instances|triggers|pipelines)/\S+)\n(.*?)```", page, re.DOTALL)
+    assert [path for path, _ in blocks] == [
+        "instances/store.yml",
+        "triggers/leidinggevenden.yml",
+        "pipelines/publish.yml",
+    ]
+    assert findings({**VALID, **dict(blocks)}) == ()

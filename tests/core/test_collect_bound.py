@@ -38,11 +38,14 @@ from bot.core.collect import collect
 from bot.core.effects import ORDERS_MOST
 from bot.core.orders import take_orders
 from bot.model.observed import MergeRequestStatus, Role
+from bot.model.rounds import TriggerRequest, TriggerState
+from bot.model.servers import Instance
 from bot.model.state import (
     Answer,
     Block,
     CommandFreeze,
     FailedContent,
+    Flag,
     MergeRequestState,
     Override,
     Pin,
@@ -52,6 +55,7 @@ from bot.model.state import (
     State,
     Veto,
 )
+from bot.model.triggers import Trigger
 
 CONFIG = desired(prod(), stage())
 NAMES = (PROD, STAGE, "svc/web/gone", "old/web/gone")
@@ -241,3 +245,17 @@ def test_a_question_and_a_freeze_that_are_over_are_forgotten() -> None:
     over = CommandFreeze("all", "ana", NOW - HOUR, "x", NOW)
     found = kept(state(record(prod()), freezes=(over,), questions={"1": Question("plan", "", "ana")}))
     assert (found.freezes, found.questions) == ((), {})
+
+
+def test_starts_that_were_asked_for_go_with_their_definitions() -> None:
+    there = Trigger("there", Instance("prow", "gangway"))
+    requests = {name: TriggerRequest(name, "ana", NOW) for name in ("there", "hidden", "gone", "left")}
+    triggers = {"hidden": TriggerState("hidden", NOW, file="h.yml"), "left": TriggerState("left", NOW, file="l.yml")}
+    config = desired(triggers={"there": there}, invalid_triggers={"h.yml": "broken"})
+    found = kept(state(trigger_requests=requests, triggers=triggers), config=config)
+    assert set(found.trigger_requests) == {"there", "hidden"}
+
+
+def test_of_too_many_flags_the_newest_stay() -> None:
+    flags = {str(n): Flag("x", NOW + timedelta(seconds=n)) for n in range(limits.FLAGS_KEPT + 1)}
+    assert set(flags) - set(kept(state(attention=flags)).attention) == {"0"}

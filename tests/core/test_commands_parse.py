@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.commands import freeze_until, parse
-from bot.core.phrases import USAGE, parse_line
+from bot.core.phrases import USAGE, parse_line, written
 from bot.core.verbs import (
     VERBS,
     Block,
@@ -31,6 +31,7 @@ from bot.core.verbs import (
     Rollback,
     Split,
     Status,
+    TriggerCmd,
     Unblock,
     Unfreeze,
     Unhold,
@@ -87,6 +88,11 @@ READ: dict[str, Command] = {
     'freeze app:a until 2026-01-01T00:00:00Z reason="x"': FreezeCmd("app:a", "x", "2026-01-01T00:00:00Z"),
     'freeze target:a/b/c reason="x"': FreezeCmd("target:a/b/c", "x"),
     "unfreeze all": Unfreeze("all"),
+    "trigger nightly": TriggerCmd("nightly"),
+    "trigger nightly b a b": TriggerCmd("nightly", ("b", "a")),
+    "trigger --force nightly a": TriggerCmd("nightly", ("a",), force=True),
+    "trigger release --dry-run=pipelines": TriggerCmd("release", rehearsal=True),
+    'trigger nightly "--force" "a=b" "say \\"x\\""': TriggerCmd("nightly", ("--force", "a=b", 'say "x"')),
 }
 
 
@@ -125,6 +131,11 @@ WRONG = [
     'freeze all 4h 5h reason="x"',
     "unfreeze",
     "unfreeze production",
+    "trigger",
+    "trigger --force",
+    "trigger nightly --dry-run",
+    "trigger nightly --forse",
+    "trigger nightly job=a",
 ]
 
 
@@ -139,7 +150,7 @@ def test_wrong_arguments_are_answered_with_the_usage(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "suggestion"), [("promot", "promote"), ("rolback", "rollback"), ("xyzzy", ""), ("trigger", "")]
+    ("word", "suggestion"), [("promot", "promote"), ("rolback", "rollback"), ("xyzzy", ""), ("triger", "trigger")]
 )
 def test_an_unknown_verb_has_at_most_one_suggestion(word: str, suggestion: str) -> None:
     unknown = parse_line(word)
@@ -156,12 +167,22 @@ def test_words_of_the_forge_are_left_to_it(word: str) -> None:
     assert "forge" in unknown.text
 
 
+NAMES = st.text(st.characters(exclude_characters="“”„\u00a0", exclude_categories=["Cs"]), max_size=8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(NAMES, st.lists(NAMES, max_size=3, unique=True), st.booleans(), st.booleans())
+def test_a_start_that_was_written_is_read_as_it_was(name: str, jobs: list[str], force: bool, rehearsal: bool) -> None:
+    command = TriggerCmd(name, tuple(jobs), force=force, rehearsal=rehearsal)
+    assert parse_line(written(command)) == command
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.text(max_size=12))
 def test_no_suggestion_ever_names_a_word_of_the_forge(word: str) -> None:
     found = parse_line(word)
     assert not isinstance(found, Unparsed) or found.suggestion in {"", *USAGE}
-    assert not {"approve", "merge", "rebase", "close", "label", "trigger"} & set(USAGE)
+    assert not {"approve", "merge", "rebase", "close", "label"} & set(USAGE)
 
 
 HIDDEN = {

@@ -26,6 +26,7 @@ from bot.core.verbs import (
     Rollback,
     Split,
     Status,
+    TriggerCmd,
     Unblock,
     Unfreeze,
     Unhold,
@@ -72,6 +73,7 @@ TABLE: list[tuple[Command, set[str]]] = [
     (Unblock("u", "s"), OWNERS),
     (Ignore(), OWNERS),
     (OverrideCmd("soak", "r"), {"override"}),
+    (TriggerCmd("nightly"), OWNERS),
     (FreezeCmd("all", "r"), {"freeze"}),
     (Unfreeze("all"), {"freeze"}),
 ]

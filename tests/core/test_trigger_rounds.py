@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Self
 
 import pytest
-from core_values import NOW, World, context, decided, desired, held_gates, observed
+from core_values import NOW, World, context, decided, desired, held_gates, observed, settings
 
 from bot.core.jobs import seen_run, with_job
 from bot.core.record import settle
@@ -32,6 +32,7 @@ from bot.model.triggers import (
     Trigger,
     Wait,
 )
+from bot.settings import RunSettings
 
 PROW = Instance("prow", "gangway", "https://gangway.example.com")
 HOURLY = Schedule("0 * * * *")
@@ -66,6 +67,7 @@ class Line:
     keys: list[str] = field(default_factory=list)
     plan: Plan = field(default_factory=Plan)
     lists: dict[JobsFrom, bytes | Unreachable] = field(default_factory=dict)
+    most_in_flight: int = 100
 
     def asks(self, request: TriggerRequest) -> Self:
         """A command has asked for it."""
@@ -83,7 +85,9 @@ class Line:
         config = desired(triggers={self.given.name: self.given})
         runs = {key: self.runs.get(job) for job, key in self.in_flight().items()}
         seen = replace(observed(runs=runs), job_lists=self.lists)
-        self.plan = decided(context(config=config, seen=seen, recorded=self.state, now=self.now), self.world)
+        options = settings(runs=RunSettings(max_in_flight=self.most_in_flight))
+        given = context(config=config, seen=seen, recorded=self.state, now=self.now, options=options)
+        self.plan = decided(given, self.world)
         self.state = self.plan.record or self.state
         outcomes = [self.outcome(action) for action in self.plan.actions]
         assert self.state is not None
@@ -495,9 +499,10 @@ def test_a_server_that_cannot_be_asked_what_is_there_starts_nothing() -> None:
     assert held_gates(line.plan, "job:nightly/a") == {"unreachable"}
     line.world = World(mark="seen")
     line.later(MINUTE).one_pass()
-    run = line.round.jobs[0].run
-    assert run is not None
-    assert (line.started, run.mark, line.round.jobs[0].status) == (["a"], "seen", JobStatus.STARTED)
+    (start,) = (action for action in line.plan.actions if isinstance(action, StartJob))
+    assert (line.started, start.run.mark, line.round.jobs[0].status) == (["a"], "seen", JobStatus.STARTED)
+    assert line.round.jobs[0].run is not None
+    assert line.round.jobs[0].run.mark == "", "it is of no use any more"
 
 
 RELEASE = b"""{"name": "apim", "version": "1.2.0-SNAPSHOT", "scmHttpUrl": "https://github.com/acme/",
@@ -571,6 +576,50 @@ def test_rp_13_a_rehearsal_tells_the_pipelines_and_counts_as_nothing() -> None:
     assert line.ends("core").one_pass().state is not None
     record = line.state.triggers["nightly"]  # type: ignore[union-attr]  # asserted above
     assert (record.released, record.succeeded) == ({}, {})
+
+
+def test_rp_13_what_is_due_comes_after_a_rehearsal() -> None:
+    line = Line(trigger("a", "b"), NOW - timedelta(minutes=30)).one_pass()
+    line.now = NOW
+    line.asks(TriggerRequest("nightly", "alice", NOW, jobs=("a",), rehearsal=True)).one_pass()
+    assert (line.jobs(), line.round.rehearsal) == ({"a": "running"}, True)
+    line.ends("a").one_pass()
+    line.runs.clear()
+    assert line.later(MINUTE).one_pass().jobs() == {"a": "running", "b": "running"}
+    assert not line.round.rehearsal
+
+
+VERSIONED = (Job("bad", version="1.0.0-SNAPSHOT"), Job("slow", version="1.0.0-SNAPSHOT"))
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [(VERSIONED, 1), ((VERSIONED[0], Job("slow", version="1.1.0-SNAPSHOT")), 2), ((VERSIONED[0], Job("slow")), 2)],
+)
+def test_rp_11_a_run_that_outlives_its_round_is_taken_over_by_the_next(then: tuple[Job, ...], expected: int) -> None:
+    line = due(trigger(*VERSIONED, fail_fast=True)).ends("bad", status=RunStatus.FAILED).one_pass()
+    assert (line.round.result, line.jobs()["slow"]) == (Result.ERROR, "running")
+    line.given = trigger(*then, fail_fast=True)
+    del line.runs["bad"]
+    line.later().one_pass()
+    assert (line.started.count("slow"), line.started.count("bad")) == (expected, 2)
+    (slow,) = (job for job in line.round.jobs if job.name == "slow")
+    assert (slow.text == "its run of round 1 still goes on") == (expected == 1)
+
+
+def test_rp_7_what_outlives_its_round_is_followed_for_a_day() -> None:
+    line = due(trigger("bad", "slow", fail_fast=True)).ends("bad", status=RunStatus.FAILED).one_pass()
+    line.given = replace(line.given, schedule=None)
+    assert line.later(timedelta(hours=23)).one_pass().jobs()["slow"] == "running"
+    assert line.later().one_pass().jobs()["slow"] == "unknown"
+
+
+def test_a_start_that_was_put_off_is_no_try() -> None:
+    late = Outcome(OutcomeStatus.SKIPPED, "its intent is too old by now", untouched=True)
+    line = due(trigger("a", retry=Retry(1)), answers={"a": late})
+    assert line.jobs() == {"a": "waiting"}
+    line.answers.clear()
+    assert line.one_pass().jobs() == {"a": "running"}
 
 
 def test_by_force_everything_is_started_and_the_server_is_told() -> None:

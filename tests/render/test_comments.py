@@ -16,7 +16,8 @@ from markdown_it import MarkdownIt
 
 from bot.model.observed import Title
 from bot.model.plan import Gate, Held
-from bot.model.runs import Reason, RunStatus
+from bot.model.rounds import JobReport, Result, SetReport
+from bot.model.runs import Reason, Run, RunStatus
 from bot.model.state import Answer, Edit, Hold, Veto
 from bot.render import marker
 from bot.render.comments import (
@@ -44,6 +45,8 @@ from bot.render.comments import (
     title_and_description,
 )
 from bot.render.neutral import BREAK
+from bot.render.releases import ReleaseLine, ReleaseView, release_report, release_texts
+from bot.render.rounds import sets_markdown
 from bot.render.words import utc
 
 A, B = "a" * 40, "b" * 40
@@ -64,8 +67,16 @@ def full(text: str) -> PromotionView:
         hold=Hold(text, NOW, text),
         vetoes=(Veto(text, text, text, NOW),),
         notices=(text,),
-        answers=(Section(text, (text, text)),),
+        answers=(Section(text, (text, text), sets(text)),),
     )
+
+
+def sets(text: str) -> tuple[SetReport, ...]:
+    """Sets of rounds with a text wherever somebody else's text can stand."""
+    run = Run(text, 1, "", "", text, status=RunStatus.FAILED, url=text, text=text)
+    jobs = (JobReport(text, "failed", text, run), JobReport(text, "not_started", text))
+    over = SetReport(text, text, text, 1, 0, text, Result.ERROR, text, NOW, NOW, jobs, jobs[0], (text, text))
+    return over, replace(over, result=Result.RUNNING, ended_at=None, not_started=())
 
 
 def test_a_promotion_report_says_everything() -> None:
@@ -218,6 +229,7 @@ TEMPLATES: dict[str, Callable[[str], tuple[str, ...]]] = {
                 attention=full(text).held,
                 waiting=full(text).held,
                 runs=full(text).runs,
+                rounds=sets(text),
                 merge_requests=(MergeRequestLine(text, 1, text),),
                 deployed=(DeployedLine(text, text, NOW), DeployedLine(text, text, None)),
                 prefix=text,
@@ -229,6 +241,25 @@ TEMPLATES: dict[str, Callable[[str], tuple[str, ...]]] = {
         title_and_description(edits(text)[:1], text).commit_message,
         title_and_description(edits(text)[:1], text, rollback=True).commit_message,
     ),
+    "rounds.md.j2": lambda text: (sets_markdown(sets(text)), sets_markdown(())),
+    "release_report.md.j2": lambda text: (
+        release_report(
+            ReleaseView(
+                text,
+                (ReleaseLine(text, text, text, text),),
+                text,
+                full(text).held,
+                full(text).hold,
+                full(text).answers,
+                text or "/saasbot",
+            )
+        ),
+    ),
+    "release_description.md.j2": lambda text: (
+        release_texts(text, text, edits(text), finished=False).description,
+        release_texts(text, text, edits(text), finished=True).description,
+    ),
+    "release_commit.txt.j2": lambda text: (release_texts(text, text, edits(text), finished=True).message,),
     "lists.md.j2": lambda _: (),
 }
 """By template: everything that it makes of a text; the pieces in `lists` are in the others."""

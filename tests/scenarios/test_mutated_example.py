@@ -71,7 +71,8 @@ class Forgetful:
 
 def files() -> dict[str, bytes]:
     root = example()
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(Path(str(root)).rglob("*.yml"))}
+    found = sorted(path for pattern in ("*.yml", "*.json") for path in Path(str(root)).rglob(pattern))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
 
 
 def mutated(content: bytes, chance: random.Random) -> bytes:

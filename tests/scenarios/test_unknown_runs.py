@@ -82,7 +82,7 @@ def printed(world: MemoryWorld) -> dict[str, str]:
     assert world.forge.board is not None
     return {
         "plan": report_text(report),
-        "status": status_text(context, overview(context, report.plan)),
+        "status": status_text(overview(context, report.plan)),
         "explain": explanation_text(explain(context, STAGE)),
         "dashboard": world.forge.board.body,
     }

@@ -64,6 +64,8 @@ class FakeCircleCI(FakeServer):
         """Seconds for which a new pipeline is not known to those who ask for it by its id."""
         self.bodies: list[Any] = []
         """What was posted to start pipelines."""
+        self.looks: list[tuple[str, datetime]] = []
+        """Which pipeline was asked for by its id, and when."""
 
     def add(self, slug: str, parameters: dict[str, str] | None = None, script: Script | None = None) -> Project:
         """A project."""
@@ -124,6 +126,7 @@ class FakeCircleCI(FakeServer):
     def pipeline(self, request: Request) -> Answer:
         """One pipeline."""
         found = self._pipeline(request)
+        self.looks.append((found.id, self.now()))
         if (self.now() - found.created_at).total_seconds() < self.lag:
             return self.missing(request)
         return Answer(200, found.shown(self.now()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 from worlds.fake_github_desk import INTEGRATION, REPO, Desk, body_of, ordered
 from worlds.fake_github_model import Comment, Issue, Project, Pull, Reaction, at_least
@@ -37,6 +38,7 @@ class IssuePages(Desk):
         Route("GET", REPO + r"/issues/(\d+)", "get_issue"),
         Route("PATCH", REPO + r"/issues/(\d+)", "update_issue"),
         Route("POST", REPO + r"/issues/(\d+)/labels", "add_labels"),
+        Route("DELETE", REPO + r"/issues/(\d+)/labels/([^/]+)", "remove_label"),
         Route("GET", REPO + r"/issues/(\d+)/comments", "comments"),
         Route("POST", REPO + r"/issues/(\d+)/comments", "write_comment"),
         Route("GET", REPO + r"/issues/comments/(\d+)", "get_comment"),
@@ -167,6 +169,16 @@ class IssuePages(Desk):
                 issue.labels.append(label)
                 issue.updated_at = self.world.tick()
         return Answer(200, [self.shapes.label(project, label) for label in issue.labels])
+
+    def remove_label(self, request: Request) -> Answer:
+        """Take one off; those that are left in answer, and 404 where it was not on it."""
+        project = self.project(request, "triage")
+        issue = self._issue(project, request)
+        left = [label for label in issue.labels if label.name != unquote(request.groups[2])]
+        if left == issue.labels:
+            raise denied(404, "Label does not exist")
+        issue.labels, issue.updated_at = left, self.world.tick()
+        return Answer(200, [self.shapes.label(project, label) for label in left])
 
     def comments(self, request: Request) -> Answer:
         """Comments, oldest first."""

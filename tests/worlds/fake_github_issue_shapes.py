@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from worlds.fake_github_model import Comment, Issue, Label, Project, Pull, Reaction, Review, User, WorkflowRun
 from worlds.fake_github_shapes import Json, Shapes, optional, stamp
 
@@ -14,7 +16,7 @@ class IssueShapes(Shapes):
         return {
             "id": label.id,
             "node_id": f"LA_{label.id}",
-            "url": f"{self.repo_url(project)}/labels/{label.name}",
+            "url": f"{self.repo_url(project)}/labels/{quote(label.name, safe='')}",
             "name": label.name,
             "description": "",
             "color": "ededed",

@@ -129,6 +129,17 @@ class GitHubPeople:
                 pull.draft, pull.updated_at = draft, self.desk.world.tick()
             return self._view(pull)
 
+    def set_label(self, iid: int, label: str, *, on: bool) -> MergeRequest | Refused:
+        """Put a label on, or take it off."""
+        with self._looking():
+            pull = self._pull(iid)
+            if isinstance(pull, Refused):
+                return pull
+            others = [each for each in pull.labels if each.name != label]
+            pull.labels = [*others, self.desk.world.label(self.project, label)] if on else others
+            pull.updated_at = self.desk.world.tick()
+            return self._view(pull)
+
     def approve_as(self, user: str, iid: int) -> MergeRequest | Refused:
         """Approve it; once more changes nothing."""
         return self._reviewed(user, iid, "APPROVED")

@@ -107,7 +107,7 @@ class MergingApi(GitLabGround):
         return Answer(200, self._detail(project, self.merge_request(request, project), read=True))
 
     def change_merge_request(self, request: Request) -> Answer:
-        """Title, description, labels, state; authors may, and who may push."""
+        """Title, description, state; authors may, and who may push. Labels count from those who may set them."""
         project, user = self.project(request)
         found, body = self.merge_request(request, project), self.body(request)
         if found.author is not user and self.state.level(project, user) < DEVELOPER:
@@ -120,7 +120,8 @@ class MergingApi(GitLabGround):
         if "description" in body and (body["description"] or "") != found.description:
             describe(self.state, project, user, found, str(body["description"] or ""))
             self.state.touch(found)
-        self._change_labels(found, body)
+        if self.state.level(project, user) >= REPORTER:
+            self._change_labels(found, body)
         if "remove_source_branch" in body:
             found.remove_source = truthy(body["remove_source_branch"])
         if body.get("state_event"):

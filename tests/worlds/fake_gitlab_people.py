@@ -12,6 +12,7 @@ from worlds.fake_gitlab_acts import (
     open_merge_request,
     say,
     set_draft,
+    set_labels,
     set_state,
 )
 from worlds.fake_gitlab_ci import Pipelines, PipelinesApi
@@ -199,6 +200,16 @@ class GitLabPeople:
     @property
     def _pipelines(self) -> Pipelines:
         return self.server.pipelines
+
+    def set_label(self, iid: int, label: str, *, on: bool) -> MergeRequest | Refused:
+        """Put a label on, or take it off."""
+        with self.server.lock:
+            found = self._found(iid)
+            if found is None:
+                return Refused(f"there is no merge request {iid}")
+            others = [each for each in found.labels if each != label]
+            set_labels(self.state, found, [*others, label] if on else others)
+            return self._view(found)
 
     def _ci(self, found: StoredMergeRequest, ref: str, commit: str) -> int:
         """A new pipeline of a merge request; its number."""

@@ -17,15 +17,27 @@ from bot.errors import ServerUnreachable, StateRace
 from bot.model.observed import MergeRequest, Unreachable
 from bot.model.plan import Commit
 from bot.model.runs import Run
-from bot.model.servers import Instance
+from bot.model.servers import Instance, Pipeline
+from bot.model.triggers import NewBuild
+from bot.model.work import Due
 from bot.ports import ConfigTree, Ports
 
-FORGE_WRITES = ("push", "open", "update", "close", "merge", "cancel_auto_merge", "comment", "react", "put_dashboard")
-EFFECTS = frozenset({*(f"forge.{name}" for name in FORGE_WRITES), "pipelines.start", "pipelines.cancel", "state.write"})
+FORGE_WRITES = (
+    *("push", "open", "update", "close", "merge", "cancel_auto_merge", "comment", "react", "label", "put_dashboard"),
+)
+EFFECTS = frozenset(
+    {
+        *(f"forge.{name}" for name in FORGE_WRITES),
+        *("pipelines.start", "pipelines.cancel", "state.write", "queue.add", "queue.ask", "queue.remove"),
+    }
+)
 """Calls that change the world."""
 
 SILENT = frozenset({"clock", "cache"})
 """Ports whose methods never raise: a cache that fails has missed, a clock does not fail."""
+
+TOLD = frozenset({"known"})
+"""Methods that ask no server anything: nothing can become of them."""
 
 PROVIDERS = frozenset({"pipelines", "builds", "images"})
 """Ports that are asked for the provider of an instance first; their no is a value."""
@@ -172,6 +184,12 @@ def _about(given: tuple[Any, ...]) -> str:
             return str(merge_request.iid)
         case Instance() as instance:
             return instance.name
+        case Due() as due:
+            return due.subject
+        case NewBuild() as source:
+            return source.url
+        case Pipeline() as pipeline if not given[1:]:
+            return pipeline.name
     runs = [each.key[:8] for each in given if isinstance(each, Run)]
     words = [str(each) for each in given if isinstance(each, str | int)]
     return ",".join([*runs, *(word for word in words if word and len(word) < LONG and not word.split()[1:])])
@@ -188,7 +206,7 @@ class Faulty:
     def __getattr__(self, method: str) -> Any:
         """A method meets its fate; anything else is given through."""
         found = getattr(self._inner, method)
-        return self._method(method, found) if callable(found) else found
+        return self._method(method, found) if callable(found) and method not in TOLD else found
 
     def _method(self, method: str, found: Callable[..., Any]) -> Callable[..., Any]:
         def meet(*given: Any, **named: Any) -> Any:
@@ -204,7 +222,7 @@ class Faulty:
 def faulty(ports: Ports, injector: Injector) -> Ports:
     """The same ports for one process, with an injector on every call."""
     wrapped: dict[str, Any] = {}
-    for name in ("config", "cache", "forge", "refs", "histories", "state", "clock"):
+    for name in ("config", "cache", "forge", "refs", "histories", "documents", "state", "clock"):
         wrapped[name] = Faulty(getattr(ports, name), name, injector)
     for name in sorted(PROVIDERS):
         wrapped[name] = _providers(name, getattr(ports, name), injector)

@@ -3,8 +3,8 @@
     with front(folder) as world: world.url("body"); world.prow.executions
 
 Envoy comes from `requirements/dev.txt`, nginx from Debian (`.ci/services`); without them the test is skipped. Of the
-limits, `limited` is OpenShift's own (`rate=20r/m burst=10 nodelay`, 429 with `Retry-After: 7`); `quick` has the same
-shape, `SPEED` times as fast.
+limits, `limited` and `limited2` are OpenShift's own (`rate=20r/m burst=10 nodelay`, 429 with `Retry-After: 7`);
+`quick` and `quick2` have the same shape, `SPEED` times as fast and twice that.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ TYPE = "type.googleapis.com/envoy.extensions"
 HASTE = 0.3
 """Seconds after which Envoy gives up behind `hasty`."""
 
-WAYS = ("body", "path", "limited", "quick", "quick2", "mortal", "hasty", "dead", "gone")
+WAYS = ("body", "path", "limited", "limited2", "quick", "quick2", "mortal", "hasty", "dead", "gone")
 """nginx's doors: each leads to Envoy's of the same name, the limited ones to `body`, `gone` to nothing at all."""
 
-LIMITS = {"limited": "20r/m", "quick": "10r/s", "quick2": "10r/s"}
+LIMITS = {"limited": "20r/m", "limited2": "20r/m", "quick": "10r/s", "quick2": "20r/s"}
 
 
 @dataclass

@@ -119,7 +119,8 @@ class Prow:
     """The server and its executions, by id. Jobs whose name begins with `no-` are unknown, with `others-` forbidden.
 
     `slow` holds a job's answer back, after the start, by seconds; `list_fails` gives the empty list that Gangway gives
-    when Kubernetes fails it; `get_fails` the error that it gives then.
+    when Kubernetes fails it; `get_fails` the error that it gives then. `at_once` is the state that jobs are in as soon
+    as they are started.
     """
 
     def __init__(self, descriptors: bytes, port: int = 0, state: Path | None = None) -> None:
@@ -127,6 +128,7 @@ class Prow:
         self.slow: dict[str, float] = {}
         self.list_fails = False
         self.get_fails = ""
+        self.at_once = "TRIGGERED"
         self.calls: list[str] = []
         self._state = state
         self._lock = threading.Lock()
@@ -149,6 +151,19 @@ class Prow:
         """The executions of a job."""
         return [each for each in self.executions.values() if each.job == job]
 
+    def clear(self) -> None:
+        """As at the beginning: no executions, and nothing that goes wrong."""
+        self.executions.clear()
+        self.slow.clear()
+        self.calls.clear()
+        self.list_fails, self.get_fails, self.at_once = False, "", "TRIGGERED"
+
+    def ends(self, status: str = "SUCCESS") -> None:
+        """All executions that are in flight end so."""
+        for each in self.executions.values():
+            if each.status in {"SCHEDULING", "TRIGGERED", "PENDING"}:
+                each.status, each.completed = status, time.time()
+
     def add(self, job: str, **more: Any) -> Execution:
         """An execution that somebody else started."""
         made = Execution(str(uuid.uuid4()), job, "PERIODIC", **more)
@@ -164,6 +179,7 @@ class Prow:
         spec = {kind: dict(getattr(request.pod_spec_options, kind)) for kind in ("envs", "labels", "annotations")}
         made = self.add(request.job_name, spec=spec)
         made.kind = TYPES[request.job_execution_type]
+        made.status = self.at_once
         if self._state is not None:
             self._state.write_text(json.dumps([vars(each) for each in self.executions.values()]))
         if made.job.startswith("deadly-"):

@@ -9,9 +9,10 @@ from datetime import datetime
 from worlds.memory_forge import MemoryForge
 from worlds.memory_git import COMMITS, MemoryTree, ancestors, write_commit
 
+from bot.errors import ServerUnreachable
 from bot.model.observed import Lineage, Title, Unreachable
 from bot.model.state import Build
-from bot.model.triggers import NewBuild
+from bot.model.triggers import JobsFrom, NewBuild
 from bot.ports import ConfigTree
 
 
@@ -95,6 +96,10 @@ class MemoryCode:
     def value(self, source: NewBuild) -> str:
         """The name of the newest build that a server tells of."""
         return self.digests.get(source.url, "")
+
+    def read(self, source: JobsFrom) -> bytes:
+        """There are no lists of jobs outside of the config."""
+        raise ServerUnreachable(f"the environment variable {source.key_env} is not set")
 
     def digest(self, repository: str, tag: str) -> str:
         """The digest of an image."""

@@ -161,6 +161,11 @@ class MemoryForge:
         self.change(iid, lambda document: replace(document, auto_merge=False))
         return None
 
+    def label(self, iid: int, label: str, *, on: bool) -> Refused | None:
+        """Put a label on, or take it off."""
+        self.change(iid, lambda document: document.labelled(label, on=on))
+        return None
+
     def comment(self, thread: Thread, iid: int, body: str, note: str = "") -> Note | Refused:
         """A note, or an edit of the bot's own."""
         if thread is Thread.DASHBOARD:
@@ -279,6 +284,10 @@ class MemoryPeople:
     def approve_as(self, user: str, iid: int) -> MergeRequest:
         """Approve."""
         return self.forge.change(iid, lambda document: replace(document, approved_by=(*document.approved_by, user)))
+
+    def set_label(self, iid: int, label: str, *, on: bool) -> MergeRequest:
+        """Put a label on, or take it off."""
+        return self.forge.change(iid, lambda document: document.labelled(label, on=on))
 
     def merge_as(self, user: str, iid: int) -> MergeRequest | Refused:
         """Merge."""

@@ -7,6 +7,7 @@ What is left out, and why:
 - the order of runs of different targets, which do not wait for each other; the order of one target's runs is compared;
 - of a report the time of its last edit, and the records that travel in its marker "as they were at the last edit":
   where one pass could not read a list of commits, two edits more say so and take it back;
+- the labels and the flags that ask a person to look, which only processors of the queue set;
 - numbers and order of the bot's own notes, and the head that they were written at: a reply that failed follows later.
 """
 
@@ -20,8 +21,10 @@ from typing import Any
 
 import msgspec
 from worlds.memory_forge import BOT
+from worlds.memory_rounds import rounds_seen
 from worlds.memory_world import MemoryWorld
 
+from bot.core.candidates import ATTENTION_LABEL
 from bot.model.observed import Note
 from bot.providers.forge.local_store import StoredMergeRequest, StoredNote
 from bot.render import marker
@@ -43,11 +46,13 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 def seen(world: MemoryWorld, begins: list[datetime]) -> Any:
     """All that is to be seen; `begins` are the times at which the steps of the story began."""
     state = msgspec.to_builtins(world.state())
-    del state["serial"], state["time"]
+    del state["serial"], state["time"], state["attention"]
+    state["triggers"] = {name: rounds_seen(record) for name, record in world.state().triggers.items()}
     runs = sorted(world.server.executions, key=lambda each: each.target)
     found = {
         "state": state,
         "runs": [(e.key, e.target, e.sha, e.action, e.handle, str(e.status)) for e in runs],
+        "jobs": sorted((e.target, e.handle, str(e.status)) for e in world.jobs.executions),
         "branches": world.forge.heads,
         "merge requests": {iid: _document(each, world) for iid, each in world.forge.documents.items()},
         "reactions": world.forge.board_reactions,
@@ -59,7 +64,8 @@ def seen(world: MemoryWorld, begins: list[datetime]) -> Any:
 
 def _document(document: StoredMergeRequest, world: MemoryWorld) -> dict[str, Any]:
     head = world.forge.view(document).head_sha
-    return {**msgspec.to_builtins(document), "head_sha": head, **_notes(document.notes)}
+    labels = [each for each in document.labels if each != ATTENTION_LABEL]
+    return {**msgspec.to_builtins(document), "labels": labels, "head_sha": head, **_notes(document.notes)}
 
 
 def _notes(notes: tuple[StoredNote, ...] | tuple[Note, ...]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worlds.faulty_ports import Call, Choose, Injector, Kind, faulty, survived
+from worlds.memory_rounds import given_up
 from worlds.memory_seen import difference, seen
 from worlds.memory_world import PASS, PASSES, MemoryWorld
 
@@ -30,6 +31,8 @@ class Story:
     steps: tuple[Act, ...]
     end: Act
     wishes: Mapping[str, Any] = field(default_factory=dict)
+    sure: bool = True
+    """Whether it comes to the same end, whatever fails; else only what `MemoryWorld.check` says holds."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Pass:
     step: int
     before: bytes
     calls: tuple[Call, ...]
+    subject: str = ""
+    """What was looked at; empty where it is a whole pass."""
 
 
 @dataclass
@@ -78,7 +83,9 @@ def begin(telling: Telling, world: MemoryWorld, step: int) -> None:
     if step:
         world.now = telling.begins[step - 1]
         world.later(hours=1)
+        world.begins.append(world.now)
     telling.story.steps[step](world)
+    world.began = world.now
     if step == len(telling.begins):
         telling.begins.append(world.now)
 
@@ -103,6 +110,8 @@ class Walk:
         self.number = 0
         while True:
             if self._rest(step, choose):
+                return
+            if not self.telling.story.sure or given_up(self.world.state()):
                 return
             found, expected = seen(self.world, self.telling.begins[: step + 1]), self.telling.ends[step]
             assert found == expected, difference(expected, found)

@@ -16,7 +16,9 @@ from worlds.line_world import PLAIN, SERVICE, SETTINGS, START
 from worlds.memory_config import MemoryCode, MemoryConfig
 from worlds.memory_forge import MemoryForge, MemoryPeople
 from worlds.memory_git import COMMITS, write_commit
-from worlds.memory_pipelines import MemoryPipelines
+from worlds.memory_pipelines import MarkedPipelines, MemoryPipelines
+from worlds.memory_queue import OpenQueue
+from worlds.memory_rounds import check_rounds, rounds_go_on
 from worlds.memory_state import MemoryCache, MemoryClock, MemoryState
 
 from bot.config.schema import Schemas
@@ -33,7 +35,7 @@ from bot.settings import Settings
 PASS = timedelta(minutes=1)
 """The time from one pass to the next."""
 
-PASSES = 20
+PASSES = 40
 """Passes after which a world that is not idle yet never will be."""
 
 ROLES = {"alice": Role.OWNER, "bob": Role.DEVELOPER, "carl": Role.DEVELOPER, "saasbot": Role.OWNER}
@@ -66,10 +68,18 @@ class MemoryWorld:
     code: MemoryCode = field(default_factory=MemoryCode)
     forge: MemoryForge = field(default_factory=lambda: MemoryForge(ROLES, START))
     server: MemoryPipelines = field(default_factory=lambda: MemoryPipelines(START))
+    kind: str = "asked"
+    """How the server of the jobs tells what became of a start: it is `asked` by key, it is `marked`, or `unlisted`."""
+    jobs: MemoryPipelines = field(default_factory=lambda: MemoryPipelines(START))
     store: MemoryState = field(default_factory=MemoryState)
     cache: MemoryCache = field(default_factory=MemoryCache)
+    queue: OpenQueue = field(default_factory=OpenQueue)
     shas: list[str] = field(default_factory=list)
     """The commits that a story has made, in order."""
+    begins: list[datetime] = field(default_factory=list)
+    """When each step of a story began, the first one excepted."""
+    began: datetime = START
+    """When people were done with what they do in the present step."""
 
     def __post_init__(self) -> None:
         """Lay it out."""
@@ -104,14 +114,17 @@ class MemoryWorld:
     def ports(self) -> Ports:
         """The ports of a new process at this moment."""
         self.at(self.now)
+        marked = MarkedPipelines(self.jobs, lists=self.kind == "marked")
+        jobs = self.jobs if self.kind == "asked" else marked
         return Ports(
             config=MemoryConfig(self.forge),
             cache=self.cache,
             forge=self.forge,
-            pipelines=lambda _: self.server,
+            pipelines=lambda instance: jobs if instance.name == "jobs" else self.server,
             builds=lambda _: self.code,
             images=lambda _: self.code,
             documents=self.code,
+            job_lists=self.code,
             refs=self.code,
             histories=self.code,
             state=self.store,
@@ -143,7 +156,7 @@ class MemoryWorld:
             return False
         records = self.state().targets.values()
         flying = {each.id for each in records if each.run is not None and each.run.status.in_flight}
-        return flying <= self.server.hanging
+        return flying <= self.server.hanging and not rounds_go_on(self.state(), self.jobs.hanging)
 
     def state(self) -> State:
         """The statefile."""
@@ -159,7 +172,7 @@ class MemoryWorld:
 
     def at(self, moment: datetime) -> None:
         """It is this time, here and at every server."""
-        self.now = self.forge.now = self.server.now = moment
+        self.now = self.forge.now = self.server.now = self.jobs.now = moment
 
     def commit(self, name: str = "svc") -> str:
         """Somebody pushes a commit to a service."""
@@ -183,13 +196,24 @@ class MemoryWorld:
         """A file as it is on `main`."""
         return COMMITS[self.forge.heads["main"]].files[path].decode()
 
+    def builds_anew(self, url: str, name: str) -> None:
+        """A server tells of a new build."""
+        self.code.digests[url] = name
+
     def fail(self, target: str, *, fails: bool = True) -> None:
         """Let runs of a target fail, or succeed again."""
-        self.server.failing.add(target) if fails else self.server.failing.discard(target)
+        server = self.jobs if target.startswith("job:") else self.server
+        server.failing.add(target) if fails else server.failing.discard(target)
 
     def hang(self, target: str, *, hangs: bool = True) -> None:
         """Let runs of a target never end, or end again."""
-        self.server.hanging.add(target) if hangs else self.server.hanging.discard(target)
+        server = self.jobs if target.startswith("job:") else self.server
+        server.hanging.add(target) if hangs else server.hanging.discard(target)
+
+    def comes_to_an_end(self, target: str) -> None:
+        """What hangs of a job is over, and well."""
+        self.hang(target, hangs=False)
+        self.jobs.end(target)
 
     def builds(self, job: str) -> None:
         """A job has built the newest commit."""
@@ -251,6 +275,7 @@ class MemoryWorld:
         """What holds at any moment."""
         keys = [each.key for each in self.server.executions]
         assert len(keys) == len(set(keys)), f"a run key was started twice: {self.server.executions}"
+        check_rounds(self.jobs.executions, self.begins)
         seen: set[str] = set()
         for each in self.people.list_all():
             own = [note for note in each.notes if note.author == "saasbot"]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from bot.core.batches import PREFIX
 from bot.errors import ServerUnreachable
@@ -33,6 +34,9 @@ from bot.providers.forge_access import ca_of
 from bot.providers.git_merge_requests import CheckoutHeads
 from bot.providers.github_api import No
 from bot.settings import Merge, Settings
+
+NOT_THERE = "Label does not exist"
+"""What GitHub says where a label is to be taken off that is not on."""
 
 
 class GitHubForge:
@@ -192,6 +196,17 @@ class GitHubForge:
         """Acknowledge a comment with a thumb up or down."""
         del thread, iid
         return self._notes.react(note, ok=ok)
+
+    def label(self, iid: int, label: str, *, on: bool) -> Refused | None:
+        """Put a label on, or take it off; GitHub makes one that is new to it."""
+        path = self._place.at(f"issues/{iid}/labels")
+        if on:
+            answer = self._place.api.send("POST", path, {"labels": [label]})
+            return Refused(f"!{iid} was not given the label {label}: {answer.text}") if isinstance(answer, No) else None
+        answer = self._place.api.send("DELETE", f"{path}/{quote(label, safe='')}")
+        if not isinstance(answer, No) or NOT_THERE in answer.text:
+            return None
+        return Refused(f"!{iid} was not relieved of the label {label}: {answer.text}")
 
     def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
         """Set title and text of the dashboard issue, or open one where `iid` is 0."""

@@ -228,6 +228,14 @@ class GitLabForge(GitLabReader):
         """Acknowledge a note with a thumb up or down; one that is there already is fine."""
         return self.comments.react(thread, iid, note, ok=ok)
 
+    def label(self, iid: int, label: str, *, on: bool) -> Refused | None:
+        """Put a label on, or take it off; one that is as it should be is fine. GitLab makes one that is new to it."""
+        what = f"!{iid} was not {'given' if on else 'relieved of'} the label {label}"
+        refused = self._change(iid, {"add_labels" if on else "remove_labels": label}, what)
+        if refused is not None or (label in self.seen[iid].labels) is on:
+            return refused
+        return Refused(f"{what}: the bot's user may not set labels")
+
     def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
         """Set title and text of the dashboard issue, or open one where `iid` is 0."""
         return self.comments.put_dashboard(iid, title, body)

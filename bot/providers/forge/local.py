@@ -164,6 +164,10 @@ class LocalForge:
             return self.folder.board.comment_for(self._bot.name, body, note)
         return self.folder.comment_for(self._bot.name, iid, body, note)
 
+    def label(self, iid: int, label: str, *, on: bool) -> Refused | None:
+        """Put a label on, or take it off."""
+        return _nothing(self.folder.change(iid, lambda document: document.labelled(label, on=on)))
+
     def put_dashboard(self, iid: int, title: str, body: str) -> Issue | Refused:
         """Write the dashboard; there is one in this folder, so its number says nothing."""
         del iid

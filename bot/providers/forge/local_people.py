@@ -61,6 +61,10 @@ class LocalPeople:
 
         return self._change(iid, approved)
 
+    def set_label(self, iid: int, label: str, *, on: bool) -> MergeRequest | Refused:
+        """Put a label on, or take it off."""
+        return self._change(iid, lambda document: document.labelled(label, on=on))
+
     def merge_as(self, user: str, iid: int) -> MergeRequest | Refused:
         """Merge whatever the head is now, with a merge commit of this user, and delete the branch."""
         return self.folder.merge_for(BotSettings(user, f"{user}@localhost"), iid)

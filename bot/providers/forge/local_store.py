@@ -74,6 +74,13 @@ class StoredMergeRequest:
     merge_sha: str = ""
     notes: tuple[StoredNote, ...] = ()
 
+    def labelled(self, label: str, *, on: bool) -> StoredMergeRequest:
+        """The merge request with a label, or without it; once more changes nothing."""
+        others = tuple(each for each in self.labels if each != label)
+        if on:
+            return self if label in self.labels else dataclasses.replace(self, labels=(*others, label))
+        return dataclasses.replace(self, labels=others)
+
 
 @dataclass(frozen=True, slots=True)
 class Numbers:

@@ -7,7 +7,7 @@ was not there before the start is the run. Source: https://circleci.com/docs/api
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,8 @@ from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
 from bot.providers.asked_by_key import KeepsNoJobs
-from bot.providers.downstream import StartTimes, filled, utc_now
+from bot.providers.downstream import CARRIED_OUT, StartTimes, filled, utc_now
+from bot.providers.http import promptly
 from bot.providers.pipelines.circleci_api import (
     API,
     Apis,
@@ -39,11 +40,11 @@ from bot.providers.pipelines.circleci_verdicts import ERRORED, GRACE, Item, is_o
 PAGE = "https://app.circleci.com/pipelines/{slug}/{number}"
 """Where people look at a pipeline, unless `page` says otherwise."""
 
-CARRIED_OUT = timedelta(seconds=120)
-"""How long CircleCI may work on a request whose answer was lost."""
-
 APPEARS = timedelta(minutes=2)
 """How long CircleCI may not know a pipeline that it has just started."""
+
+POLL = timedelta(seconds=7)
+"""How long one process goes by what it saw of a run in flight, however fast its passes follow each other."""
 
 
 def circleci_pipelines(
@@ -75,7 +76,10 @@ class CircleCiPipelines(KeepsNoJobs):
         self._times = StartTimes(now)
         self._owners: dict[str, str] = {}
         """The run keys of the pipelines that this process has dealt with: they are nobody else's."""
+        self._looks: dict[str, tuple[datetime, RunFact]] = {}
+        """By run key: when a run in flight was looked at, and what was seen."""
 
+    @promptly()
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Start a pipeline with one request; what is surely not carried out is `Refused`."""
         fault = next(with_issues("circleci", pipeline.options), None)
@@ -91,10 +95,16 @@ class CircleCiPipelines(KeepsNoJobs):
             return replace(made, text=f"CircleCI would not start a pipeline of {slug}: {made.text}")
         self._owners[str(made["id"])] = run.key
         known = self._with_errors(made) if made.get("state") == ERRORED else made
-        return run_fact(known, (), _on_hold(pipeline), None, _url(pipeline, made, slug))
+        return self._looked(run, run_fact(known, (), _on_hold(pipeline), None, _url(pipeline, made, slug)))
 
     def status(self, pipeline: Pipeline | None, run: Run) -> RunFact:
-        """The present state of a run by its pipeline and all its workflows; `unknown` where the pipeline is gone."""
+        """The present state of a run by its pipeline and all its workflows; `unknown` where the pipeline is gone.
+
+        What was seen less than `POLL` ago is not asked for again.
+        """
+        return self._recent(run) or self._looked(run, self._status(pipeline, run))
+
+    def _status(self, pipeline: Pipeline | None, run: Run) -> RunFact:
         found = self._api.get(pipeline_path(run.handle))
         if isinstance(found, No):
             return self._missing(run, found)
@@ -113,6 +123,13 @@ class CircleCiPipelines(KeepsNoJobs):
         None only after the time in which CircleCI may still be at work on a request whose answer was lost. Of several
         new ones nobody can tell which is the run, unless they carry its key.
         """
+        recent = self._recent(run)
+        if recent is not None:
+            return recent
+        found = self._found(pipeline, run)
+        return None if found is None else self._looked(run, found)
+
+    def _found(self, pipeline: Pipeline | None, run: Run) -> RunFact | None:
         if pipeline is None:
             return RunFact(RunStatus.UNKNOWN, text="its job left the config before its start was confirmed")
         slug = _slug(pipeline)
@@ -124,11 +141,16 @@ class CircleCiPipelines(KeepsNoJobs):
             return RunFact(RunStatus.UNKNOWN, text=f"{text}: {found.words}")
         if isinstance(found, Several):
             return RunFact(RunStatus.UNKNOWN, text=found.text)
-        if found is not None:
-            return self.status(pipeline, replace(run, handle=str(found["id"])))
-        if not self._times.settled(run, CARRIED_OUT):
+        if found is not None and self._owners.setdefault(str(found["id"]), run.key) == run.key:
+            return self._status(pipeline, replace(run, handle=str(found["id"])))
+        if found is not None or not self._times.settled(run, CARRIED_OUT):  # another run was looked up meanwhile
             return RunFact(RunStatus.PENDING, text="its pipeline is looked for")
         return None
+
+    def known(self, runs: Iterable[Run]) -> None:
+        """The pipelines of these runs are theirs; another job may run in the same project."""
+        for each in runs:
+            self._owners.setdefault(each.handle, each.key)
 
     def mark(self, pipeline: Pipeline) -> str:
         """The number of the project's newest own pipeline before a start, for `find`; empty where they are not listed.
@@ -153,7 +175,7 @@ class CircleCiPipelines(KeepsNoJobs):
 
         `Refused` where the token may not. A run that never started is canceled by that.
         """
-        found = RunFact(run.status, run.handle) if run.handle else self.find(pipeline, run)
+        found = RunFact(run.status, run.handle) if run.handle else self._found(pipeline, run)
         if found is None:
             return RunFact(RunStatus.CANCELED, text="it was never started")
         if not found.handle:
@@ -163,7 +185,7 @@ class CircleCiPipelines(KeepsNoJobs):
             raise self._api.unreachable(workflows)
         running = [] if isinstance(workflows, No) else [each for each in workflows if not is_over(each)]
         noes = [no for no in map(self._stop, running) if no is not None]
-        fact = self.status(pipeline, replace(run, handle=found.handle))
+        fact = self._looked(run, self._status(pipeline, replace(run, handle=found.handle)))
         if noes and fact.status.in_flight:
             return Refused(f"CircleCI would not stop pipeline {found.handle}: {noes[0].words}")
         return fact
@@ -186,6 +208,19 @@ class CircleCiPipelines(KeepsNoJobs):
             return {"refused": body.text}
         path = project_path(_slug(pipeline), "pipeline")
         return {"method": "POST", "url": f"{self._api.server}{API}{path}", "body": body}
+
+    def _recent(self, run: Run) -> RunFact | None:
+        """What this process has just seen of a run in flight."""
+        looked = self._looks.get(run.key)
+        return looked[1] if looked is not None and timedelta() <= self._now() - looked[0] < POLL else None
+
+    def _looked(self, run: Run, fact: RunFact) -> RunFact:
+        """The same, noted down as long as the run is in flight."""
+        if fact.status.in_flight:
+            self._looks[run.key] = (self._now(), fact)
+        else:
+            self._looks.pop(run.key, None)
+        return fact
 
     def _with_errors(self, made: Item) -> Item:
         """A new pipeline with its errors, which the answer to a start does not tell; without them if need be."""

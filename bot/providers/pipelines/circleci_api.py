@@ -28,7 +28,7 @@ from bot.model.servers import Instance
 from bot.ports import Refused
 from bot.providers.downstream import budget_of, secret_text
 from bot.providers.git import without_credentials
-from bot.providers.http import RateLimited, cause, session, wait_asked
+from bot.providers.http import RateLimited, TooLate, cause, session, wait_asked
 from bot.providers.secrets import read_secret, redact
 
 API = "/api/v2"
@@ -288,7 +288,7 @@ def _unsent(error: requests.RequestException) -> timedelta | None:
     match error:
         case RateLimited():
             return max(WHENEVER, error.until - datetime.now(UTC))
-        case requests.ConnectTimeout():
+        case requests.ConnectTimeout() | TooLate():
             return WHENEVER
         case requests.exceptions.SSLError():
             return WHENEVER if any(map(_before_sending, (*error.args, *getattr(reason, "args", ())))) else None

@@ -6,7 +6,7 @@ the start is the run. Gangway stops none. Source: https://docs.prow.k8s.io/docs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,10 @@ from bot.model.runs import Run, RunStatus
 from bot.model.servers import Instance, Pipeline
 from bot.ports import Cache, Refused
 from bot.providers.asked_by_key import KeepsNoJobs
-from bot.providers.downstream import StartTimes, filled, listed, utc_now
+from bot.providers.downstream import CARRIED_OUT, StartTimes, filled, listed, utc_now
 from bot.providers.gangway_api import ANSWER, WHENEVER, GangwayApi, No, Reset, gangway_api
+from bot.providers.gangway_pauses import Pauses
+from bot.providers.http import promptly
 from bot.providers.pipelines.gangway_executions import (
     execution_fact,
     is_new,
@@ -32,9 +34,6 @@ from bot.providers.pipelines.gangway_executions import (
 )
 
 EXECUTIONS = "/v1/executions"
-
-CARRIED_OUT = timedelta(seconds=120)
-"""How long Gangway may work on a request whose answer was lost; what stands before it gives up after 90 seconds."""
 
 APPEARS = timedelta(minutes=10)
 """How long Gangway may not know an execution that it has started, or give no executions where there were some."""
@@ -62,12 +61,12 @@ def gangway_pipelines(
     `now` is the real time, `answer` how many seconds one is waited for.
     """
     del cache  # an execution's state changes by itself: there is nothing to keep
-    api = gangway_api(instance, environ, config, answer)
+    api = gangway_api(instance, environ, config, answer, now)
     if isinstance(api, Unreachable):
         return api
     host = (urlsplit(instance.url).hostname or "").lower()
     known = any(host == each or host.endswith(f".{each}") for each in OPENSHIFT)
-    return GangwayPipelines(api, StartTimes(now), OPENSHIFT_PAGE if known else "")
+    return GangwayPipelines(api, now, OPENSHIFT_PAGE if known else "")
 
 
 class GangwayPipelines(KeepsNoJobs):
@@ -77,13 +76,15 @@ class GangwayPipelines(KeepsNoJobs):
     where an execution is shown, up to its id, where `with` does not say.
     """
 
-    def __init__(self, api: GangwayApi, times: StartTimes, page: str = "") -> None:
+    def __init__(self, api: GangwayApi, now: Callable[[], datetime], page: str = "") -> None:
         self._api = api
-        self._times = times
+        self._times = StartTimes(now)
+        self._polls = Pauses(api.server, now)
         self._page = page
         self._owners: dict[str, str] = {}
-        """The run keys of the executions that this process has dealt with: they are nobody else's."""
+        """The run keys of the executions that this process, or the statefile, knows: they are nobody else's."""
 
+    @promptly()
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Start an execution of the job with one request; what is surely not carried out is `Refused`."""
         fault = next(with_issues("gangway", pipeline.options), None)
@@ -101,14 +102,15 @@ class GangwayPipelines(KeepsNoJobs):
         return self._own(run, execution_fact(answer, self._page_of(pipeline)))
 
     def status(self, pipeline: Pipeline | None, run: Run) -> RunFact:
-        """The present state of a run; `unknown` where Gangway does not know its execution any more."""
-        answer = self._api.get(_at(run.handle))
+        """The present state of a run; `unknown`, and missing, where Gangway does not know its execution any more."""
+        answer = self._polls.ask(lambda: self._api.get(_at(run.handle)))
         if not isinstance(answer, No):
             fact = execution_fact({**answer, "id": run.handle}, self._page_of(pipeline), run.url)
             return self._own(run, fact)
         present = run.status if run.status.in_flight else RunStatus.PENDING
         if answer.gone and self._times.settled(run, APPEARS):
-            return RunFact(RunStatus.UNKNOWN, run.handle, run.url, "Gangway does not know its execution any more")
+            text = "Gangway does not know its execution any more"
+            return RunFact(RunStatus.UNKNOWN, run.handle, run.url, text, missing=True)
         if answer.gone:
             return RunFact(present, run.handle, run.url, "Gangway does not know its execution yet")
         if answer.inside:
@@ -123,7 +125,7 @@ class GangwayPipelines(KeepsNoJobs):
         """
         if pipeline is None:
             return RunFact(RunStatus.UNKNOWN, text="its job left the config before its start was confirmed")
-        executions = self._executions(pipeline)
+        executions = self._polls.ask(lambda: self._executions(pipeline))
         if isinstance(executions, No):
             if executions.down:
                 raise self._api.unreachable(executions)
@@ -137,6 +139,11 @@ class GangwayPipelines(KeepsNoJobs):
         if not self._times.settled(run, CARRIED_OUT):
             return RunFact(RunStatus.PENDING, text="its execution is looked for")
         return None
+
+    def known(self, runs: Iterable[Run]) -> None:
+        """The executions of these runs are theirs; another definition may start the same job."""
+        for each in runs:
+            self._owners.setdefault(each.handle, each.key)
 
     def mark(self, pipeline: Pipeline) -> str:
         """The executions of the job before a start, for `find`; empty where Gangway does not list them.
@@ -204,7 +211,9 @@ class GangwayPipelines(KeepsNoJobs):
         likely = [each for each in facts if each is not None]
         if len(likely) > 1:
             return _several(len(likely), [each.handle for each in likely])
-        return self._own(run, likely[0]) if likely else None
+        if likely and self._owners.setdefault(likely[0].handle, run.key) != run.key:
+            return self._new(pipeline, run, executions)  # another run was looked up meanwhile, and is that one
+        return likely[0] if likely else None
 
     def _looked_at(self, pipeline: Pipeline, run: Run, entry: Mapping[str, Any]) -> RunFact | None:
         """An execution in detail: the list has no times. None for one that began before the start was asked for."""

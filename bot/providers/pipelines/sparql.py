@@ -7,7 +7,7 @@ https://github.com/lblod/job-controller-service and of the delta producer's serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,8 +36,6 @@ from bot.providers.sparql_api import WHENEVER, Place, SparqlApi, one_line, sparq
 MESSAGE = 1000
 """Characters of an error's message that are kept in the store."""
 
-_TRIGGER = "SAASBOT_TRIGGER"
-
 
 def sparql_pipelines(
     instance: Instance,
@@ -46,7 +44,7 @@ def sparql_pipelines(
     cache: Cache,
     now: Callable[[], datetime] = utc_now,
 ) -> SparqlPipelines | Unreachable:
-    """The provider for an instance; `Unreachable` where its token cannot be read. `now` is the real time."""
+    """The provider for an instance; `Unreachable` where its token cannot be read. `now` is what is recorded."""
     del cache  # a job's state changes by itself: there is nothing to keep
     api = sparql_api(instance, environ, config)
     return api if isinstance(api, Unreachable) else SparqlPipelines(api, now)
@@ -66,24 +64,27 @@ class SparqlPipelines:
     def start(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> RunFact | Refused:
         """Create the job and its task, unless something is in their way: that is `Refused`, and kept as an error.
 
-        An initial sync that succeeded or is active already is the run. Asked for twice, a job is there once.
+        An initial sync that succeeded or is active already is the run. Asked for twice, a job is there once. Jobs in
+        the way that are past the time-out are ended first.
         """
-        settings = settings_of(pipeline, environment.get(_TRIGGER, ""))
+        settings = settings_of(pipeline, environment)
         if isinstance(settings, Refused):
             return settings
         ids = names(run.key)
-        refused = self._api.update(settings.place, insertion(settings, ids, self._now()))
-        if refused is not None:
-            return refused
-        around = seen_jobs(self._api.select(settings.place, surroundings(settings, ids)), settings.graph)
-        own = [job for job in around if job.uri == ids.job_uri]
-        if own:
-            beside = [job for job in around if job.active and job.operation in settings.blocked_by and job not in own]
-            return _begun(settings, own[0], _beside(beside))
+        around = self._tried(settings, ids)
+        stale = [] if isinstance(around, Refused) or _own(around, ids) else _stale(settings, around, self._now())
+        if stale:
+            refused = self._given_up(settings, stale)
+            around = refused or self._tried(settings, ids)
+        if isinstance(around, Refused):
+            return around
+        own = _own(around, ids)
+        if own is not None:
+            return _begun(settings, own, "; ".join((*_beside(settings, own, around), *_ended(stale))))
         return self._not_created(settings, ids, around)
 
     def status(self, pipeline: Pipeline | None, run: Run) -> RunFact:
-        """The present state of a run; `unknown` where the store has no such job any more."""
+        """The present state of a run, with its errors; `unknown` where the store has no such job any more."""
         del pipeline
         handle = handle_of(run.handle)
         if handle is None:
@@ -91,7 +92,7 @@ class SparqlPipelines:
         found = self._whole(handle.place, handle.job, handle.graph)
         if found is None:
             return RunFact(RunStatus.UNKNOWN, run.handle, run.url, f"the store has no job {handle.job} any more")
-        return found.job.fact(run.handle, found.errors)
+        return found.job.fact(run.handle, found.errors or run.text)
 
     def find(self, pipeline: Pipeline | None, run: Run) -> RunFact | None:
         """Did this key start? The store is asked for exactly the job that the key gives."""
@@ -105,6 +106,10 @@ class SparqlPipelines:
         if settings is None:
             return RunFact(RunStatus.UNKNOWN, text="its job left the config before its start was confirmed")
         return None
+
+    def known(self, runs: Iterable[Run]) -> None:
+        """Nothing is noted: a job is found by its run key."""
+        del runs
 
     def mark(self, pipeline: Pipeline) -> str:
         """Nothing: a job is found by its run key."""
@@ -152,7 +157,7 @@ class SparqlPipelines:
 
     def preview(self, pipeline: Pipeline, run: Run, environment: Mapping[str, str]) -> Mapping[str, Any]:
         """The update that `start` would send; or `refused`, and why."""
-        settings = settings_of(pipeline, environment.get(_TRIGGER, ""))
+        settings = settings_of(pipeline, environment)
         if isinstance(settings, Refused):
             return {"refused": settings.text}
         return {"update": insertion(settings, names(run.key), self._now())}
@@ -160,12 +165,28 @@ class SparqlPipelines:
     def _whole(self, place: Place, job: str, graph: str) -> WholeJob | None:
         return whole_jobs(self._api.select(place, whole_job(job, graph)), job, graph)
 
+    def _tried(self, settings: JobSettings, ids: Names) -> tuple[Seen, ...] | Refused:
+        """Send the update, and look at what is there then: the job, or what kept it from being created."""
+        refused = self._api.update(settings.place, insertion(settings, ids, self._now()))
+        if refused is not None:
+            return refused
+        return seen_jobs(self._api.select(settings.place, surroundings(settings, ids)), settings.graph)
+
+    def _given_up(self, settings: JobSettings, jobs: list[Seen]) -> Refused | None:
+        """End jobs with their tasks, each in its own graph."""
+        for job in jobs:
+            text = ending(job.uri, job.graph, settings.on_cancel, self._now())
+            refused = self._api.update(settings.place, text)
+            if refused is not None:
+                return refused
+        return None
+
     def _not_created(self, settings: JobSettings, ids: Names, around: tuple[Seen, ...]) -> RunFact | Refused:
         """Why the job is not there, as a value; a refusal is kept in the store as well."""
         earlier = [job for job in around if settings.once and job.operation == settings.operation]
         if any(map(_good, earlier)) or (earlier and not settings.retry_failed):
             return _earlier(settings, earlier)
-        blockers = [job for job in around if job.active and job.operation in settings.blocked_by]
+        blockers = [] if settings.forced else _active(settings, around)
         done = {job.operation for job in around if job.status is RunStatus.SUCCEEDED}
         lacking = [each for each in settings.requires if each not in done]
         if not blockers and not lacking:
@@ -183,11 +204,33 @@ def _begun(settings: JobSettings, job: Seen, note: str) -> RunFact:
     return job.fact(handle, "; ".join(filter(None, (f"job {job.uri}", note))))
 
 
-def _beside(jobs: list[Seen]) -> str:
-    """A store that does not keep updates apart lets two in; somebody should know."""
-    return (
-        f"also active, for the store does not keep updates apart: {listed([job.uri for job in jobs])}" if jobs else ""
-    )
+def _own(around: Iterable[Seen], ids: Names) -> Seen | None:
+    """The job that a run has, where it was created."""
+    return next((job for job in around if job.uri == ids.job_uri), None)
+
+
+def _active(settings: JobSettings, around: Iterable[Seen]) -> list[Seen]:
+    return [job for job in around if job.active and job.operation in settings.blocked_by]
+
+
+def _stale(settings: JobSettings, around: Iterable[Seen], now: datetime) -> list[Seen]:
+    """The active jobs that nobody has modified for as long as a job may take; one without a time is left alone."""
+    if settings.stale_after is None or settings.forced:
+        return []
+    limit = now - settings.stale_after
+    jobs = [(job, job.modified or job.created) for job in _active(settings, around)]
+    return [job for job, at in jobs if at is not None and at <= limit]
+
+
+def _ended(jobs: list[Seen]) -> tuple[str, ...]:
+    return (f"ended first, for their time was over: {listed([job.uri for job in jobs])}",) if jobs else ()
+
+
+def _beside(settings: JobSettings, own: Seen, around: Iterable[Seen]) -> tuple[str, ...]:
+    """A store that does not keep updates apart lets two in, and force does; somebody should know."""
+    others = [job.uri for job in _active(settings, around) if job is not own]
+    why = "it was started by force" if settings.forced else "the store does not keep updates apart"
+    return (f"also active, for {why}: {listed(others)}",) if others else ()
 
 
 def _earlier(settings: JobSettings, jobs: list[Seen]) -> RunFact | Refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,8 @@ JOBS = "http://redpencil.data.gift/id/job/"
 TASKS = "http://redpencil.data.gift/id/task/"
 ERRORS = "http://redpencil.data.gift/id/jobs/error/"
 
+NOTHING: Mapping[str, str] = {}
+
 _KEYS = {"endpoint": "endpoint", "updateEndpoint": "update_endpoint", "update": "update", "auth": "auth"}
 """The keys of a block that say how the store is talked to, with the fields of a `Place`."""
 
@@ -31,7 +34,8 @@ class JobSettings:
 
     `blocked_by` are the operations whose active jobs keep it from starting, `requires` those of each of which a job
     must have succeeded. `once`: a job of the same operation keeps it from starting too, in any status or, with
-    `retry_failed`, if it succeeded or is active.
+    `retry_failed`, if it succeeded or is active. `forced`: what is active is in nobody's way; what must have come first
+    must have come first all the same. `stale_after` is how long an active job may go unmodified before it is given up.
     """
 
     place: Place
@@ -46,6 +50,8 @@ class JobSettings:
     creator: str
     error_creator: str
     on_cancel: str
+    forced: bool
+    stale_after: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +122,8 @@ def place_of(pipeline: Pipeline | None) -> Place:
     return _place(pipeline.options) if pipeline is not None else Place()
 
 
-def settings_of(pipeline: Pipeline, trigger: str = "") -> JobSettings | Refused:
-    """A job's settings; `Refused` for a block that `validate` would refuse. `trigger` is the definition's name."""
+def settings_of(pipeline: Pipeline, environment: Mapping[str, str] = NOTHING) -> JobSettings | Refused:
+    """A job's settings; `Refused` for a block that `validate` would refuse. `environment` is what its start is told."""
     fault = next(with_issues("sparql", pipeline.options), None)
     if fault is not None:
         return Refused(f"job {pipeline.name}: {fault.message}")
@@ -125,7 +131,8 @@ def settings_of(pipeline: Pipeline, trigger: str = "") -> JobSettings | Refused:
     kind = str(given.get("kind", ""))
     operations: Mapping[str, str] = given.get("operations", {})
     operation = str(given.get("operation") or operations[kind])
-    creator = str(given.get("creator", CREATOR))
+    creator, trigger = str(given.get("creator", CREATOR)), environment.get("SAASBOT_TRIGGER", "")
+    minutes = given.get("timeoutMinutes")
     return JobSettings(
         place=_place(given),
         graph=str(given["graph"]),
@@ -139,6 +146,8 @@ def settings_of(pipeline: Pipeline, trigger: str = "") -> JobSettings | Refused:
         creator=creator,
         error_creator=str(given.get("errorCreator", f"{creator}/{quote(trigger, safe='')}" if trigger else creator)),
         on_cancel=str(given.get("onCancel", "failed")),
+        forced=environment.get("SAASBOT_FORCE") == "true",
+        stale_after=None if minutes is None else timedelta(minutes=minutes),
     )
 
 

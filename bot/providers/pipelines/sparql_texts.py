@@ -70,7 +70,7 @@ def surroundings(settings: JobSettings, ids: Names) -> str:
 def _obstacles(settings: JobSettings, job: str) -> str:
     """The pattern for whatever must not be there: the job itself, active jobs, and for `once` those of the past."""
     parts = [f"{{ ?in_the_way a cogs:Job . FILTER(?in_the_way = {job}) }}"]
-    if settings.blocked_by:
+    if settings.blocked_by and not settings.forced:
         parts += _jobs("?in_the_way", settings.blocked_by, statuses())
     if settings.once:
         past = statuses(("success", *ACTIVE)) if settings.retry_failed else ""

@@ -15,7 +15,7 @@ from bot.errors import ServerUnreachable
 from bot.model.observed import RunFact
 from bot.model.runs import Run, RunStatus
 from bot.ports import Refused
-from bot.providers.pipelines.circleci import CARRIED_OUT
+from bot.providers.downstream import CARRIED_OUT
 
 MINE = ("GET", r".*/pipeline/mine")
 
@@ -92,14 +92,14 @@ def test_rp_4_of_several_new_ones_nobody_can_tell(world: World) -> None:
 def test_pipelines_of_others_and_of_other_branches_are_not_taken_for_it(world: World, more: dict[str, str]) -> None:
     run = lost(world, "drop before")
     world.web.add(world.now, **more)
-    world.later(minutes=3)
+    world.later(minutes=4)
     assert found(world, run) is None
 
 
 def test_a_branch_from_a_placeholder_may_have_been_any(world: World) -> None:
     run = lost(world, "drop before", branch="{reasons}.x")
     world.web.add(world.now, branch="master")
-    world.later(minutes=3)
+    world.later(minutes=4)
     assert found(world, run, branch="{reasons}.x") is None
     world.web.add(world.now, branch="command.x")
     fact = found(world, run, branch="{reasons}.x")
@@ -179,7 +179,7 @@ def test_a_pipeline_that_shows_another_run_key_is_not_the_run(world: World) -> N
     run = lost(world, "drop before", **options)
     theirs = world.web.add(world.now, branch="1.2.x", parameters={"run_key": "b" * 32})
     shown = theirs.shown(world.now) | {"trigger_parameters": {"run_key": "b" * 32}}
-    world.later(minutes=3)
+    world.later(minutes=4)
     world.server.faults.append(Fault(MINE, Answer(200, {"items": [shown], "next_page_token": None})))
     assert found(world, run, **options) is None
 
@@ -217,7 +217,7 @@ def test_more_pages_than_anybody_reads_are_no_clear_no(world: World) -> None:
     world.server.page_size = 1
     for _ in range(12):
         world.web.add(world.now, branch="master")
-    world.later(minutes=3)
+    world.later(minutes=4)
     status, words = text(found(world, run))
     assert (status, words.endswith("the list has more than 10 pages")) == (RunStatus.UNKNOWN, True)
 
@@ -271,7 +271,7 @@ def test_a_run_that_never_started_is_canceled_without_a_request_to_do_so(world: 
     fact = world.pipelines().cancel(world.pipeline(), run)
     assert not isinstance(fact, Refused)
     assert (fact.status, fact.text) == (RunStatus.PENDING, "its pipeline is looked for")
-    world.later(minutes=3)
+    world.later(minutes=4)
     fact = world.pipelines().cancel(world.pipeline(), run)
     assert not isinstance(fact, Refused)
     assert (fact.status, fact.text) == (RunStatus.CANCELED, "it was never started")

@@ -79,6 +79,9 @@ def test_prism_takes_every_request_that_we_make(prism: str, tmp_path: Path, slug
     assert isinstance(fact, RunFact), fact
     assert (fact.status, len(fact.handle)) == (RunStatus.PENDING, 36)
     run = Run("a" * 32, 1, "", "", "web", handle=fact.handle)
+    asking = provider(
+        prism, tmp_path, {"TOKEN": "any-will-do"}, SecretRef(env="TOKEN")
+    )  # one that has just looked waits
     # Its examples are fixed, each page names the next by the same word: it has taken the request for two of them.
     with pytest.raises(ServerUnreachable, match="the pages of the list repeat"):
         asking.status(pipeline, run)

@@ -12,6 +12,7 @@ from worlds.fake_circleci_world import NOW, World
 from worlds.fake_http import Answer, Fault, Request
 
 from bot.errors import ServerUnreachable
+from bot.model.observed import RunFact
 from bot.model.runs import Run, RunStatus
 from bot.ports import Refused
 from bot.providers.pipelines.circleci_verdicts import SENTENCES, VERDICTS, Verdict
@@ -187,6 +188,32 @@ def test_c_b6_a_rerun_that_fails_is_no_success_of_the_first(world: World) -> Non
     run = going(world, WorkflowScript("build", ((0, "success"),)))
     world.made.rerun("build", world.now, ((0, "failed"),))
     assert world.status(run).status is RunStatus.FAILED
+
+
+def test_rp_1_one_process_asks_for_a_run_in_flight_every_seven_seconds_at_most(world: World) -> None:
+    world.web.script = ends("success", after=16)
+    provider = world.pipelines()
+    fact = provider.start(world.pipeline(), world.run(), world.told(world.run()))
+    assert isinstance(fact, RunFact)
+    run = replace(world.run(), handle=fact.handle)
+    seen = []
+    for _ in range(10):
+        seen.append((provider.status(None, run).status, len(world.server.looks)))
+        world.later(seconds=3)
+    pending, running, succeeded = RunStatus.PENDING, RunStatus.RUNNING, RunStatus.SUCCEEDED
+    assert seen[:7] == [(pending, 0)] * 3 + [(running, 1)] * 3 + [(succeeded, 2)]
+    assert seen[7:] == [(succeeded, 3), (succeeded, 4), (succeeded, 5)], "an end is no state that may change"
+
+
+def test_rp_1_a_start_that_is_looked_for_is_looked_for_every_seven_seconds_at_most(world: World) -> None:
+    world.server.faults.append(Fault(("POST", ".*/pipeline"), "drop before"))
+    provider, run = world.pipelines(), world.run()
+    with pytest.raises(ServerUnreachable):
+        provider.start(world.pipeline(), run, world.told(run))
+    for _ in range(5):
+        assert provider.find(world.pipeline(), run) == RunFact(RunStatus.PENDING, text="its pipeline is looked for")
+        world.later(seconds=3)
+    assert len(world.server.requests) == 1 + 2
 
 
 def test_c_b1_rp_10_every_page_is_asked_for_by_its_token(world: World) -> None:

@@ -342,3 +342,16 @@ def test_a_push_that_must_be_signed_goes_through_git(tmp_path: Path) -> None:
 def run_keygen(key: Path) -> None:
     """A key to sign with."""
     subprocess.run(("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)), check=True)
+
+
+def test_a_label_is_put_on_and_taken_off(tmp_path: Path) -> None:
+    with github_world(tmp_path) as world:
+        forge = world.forge()
+        opened = world.opened(forge)
+        for on in (True, True, False, False):
+            assert forge.label(opened.iid, "needs attention/x", on=on) is None
+            seen = forge.merge_request(opened.iid)
+            assert seen is not None
+            assert set(seen.labels) == {*opened.labels, *(["needs attention/x"] if on else [])}
+        assert "was not given the label x" in refused(forge.label(9, "x", on=True))
+        assert "was not relieved of the label x" in refused(forge.label(9, "x", on=False))

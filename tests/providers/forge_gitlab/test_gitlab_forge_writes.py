@@ -406,3 +406,25 @@ def test_the_dashboard_is_opened_and_edited(tmp_path: Path) -> None:
         assert (edited.iid, edited.body) == (opened.iid, "all is better")
         assert world.server.main.issues[1].title == "Deployments now"
         assert isinstance(forge.put_dashboard(5, "Deployments", "x"), Refused)
+
+
+def test_a_label_is_put_on_and_taken_off(tmp_path: Path) -> None:
+    with gitlab_world(tmp_path) as world:
+        forge = world.forge()
+        opened = world.opened(forge)
+        for on in (True, True, False, False):
+            assert forge.label(opened.iid, "needs-attention", on=on) is None
+            assert ("needs-attention" in stored(world).labels) is on
+            seen = forge.merge_request(opened.iid)
+            assert seen is not None
+            assert set(seen.labels) == {*opened.labels, *(["needs-attention"] if on else [])}
+        assert "was not given the label x" in refused(forge.label(9, "x", on=True))
+
+
+def test_a_label_that_the_bot_may_not_set_is_a_no(tmp_path: Path) -> None:
+    """GitLab passes over in silence what a user may not set."""
+    with gitlab_world(tmp_path) as world:
+        forge = world.forge()
+        world.opened(forge)
+        world.server.main.members["saasbot"] = 10
+        assert "may not set labels" in refused(forge.label(1, "x", on=True))

@@ -25,9 +25,5 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def gangway(gangway_servers: World) -> World:
     """The servers, with no executions and nothing that goes wrong."""
-    prow = gangway_servers.prow
-    prow.executions.clear()
-    prow.slow.clear()
-    prow.calls.clear()
-    prow.list_fails, prow.get_fails = False, ""
+    gangway_servers.prow.clear()
     return gangway_servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bot.model.runs import RunStatus
 from bot.model.servers import SecretRef
 from bot.ports import Refused
 from bot.providers.cache import FolderCache
+from bot.providers.downstream import CARRIED_OUT
 from bot.providers.pipelines.gangway import OPENSHIFT_PAGE, GangwayPipelines, gangway_pipelines
 from bot.providers.pipelines.gangway_executions import (
     REMEMBERED,
@@ -91,7 +93,7 @@ def test_gw_14_an_id_that_gangway_does_not_know_is_no_failure(gangway: World) ->
         RunStatus.PENDING, UNKNOWN_ID, text="Gangway does not know its execution yet"
     )
     assert made.status(None, old) == RunFact(
-        RunStatus.UNKNOWN, UNKNOWN_ID, text="Gangway does not know its execution any more"
+        RunStatus.UNKNOWN, UNKNOWN_ID, text="Gangway does not know its execution any more", missing=True
     )
 
 
@@ -132,9 +134,10 @@ def test_gw_7_nothing_new_is_a_clear_no_once_enough_time_has_passed(gangway: Wor
     gangway.prow.add(JOB)
     made = provider(gangway.url("body"))
     mark = made.mark(job())
-    assert status_of(search(made, mark, minutes=1.9)) == (RunStatus.PENDING, "")
-    assert search(made, mark, minutes=2.1) is None
-    assert search(made, made.mark(job("periodic-never-run")), name="periodic-never-run", minutes=2.1) is None
+    enough = CARRIED_OUT.total_seconds() / 60
+    assert status_of(search(made, mark, minutes=enough - 0.1)) == (RunStatus.PENDING, "")
+    assert search(made, mark, minutes=enough) is None
+    assert search(made, made.mark(job("periodic-never-run")), name="periodic-never-run", minutes=enough) is None
 
 
 def test_gw_7_the_time_counts_from_the_request_not_from_the_intent(gangway: World) -> None:
@@ -146,7 +149,7 @@ def test_gw_7_the_time_counts_from_the_request_not_from_the_intent(gangway: Worl
         made.start(job(), run, ENVIRONMENT)
     gangway.prow.executions.clear()
     assert status_of(made.find(job(), run)) == (RunStatus.PENDING, "")
-    clock.shift = timedelta(minutes=3)
+    clock.shift = CARRIED_OUT
     assert made.find(job(), run) is None
 
 
@@ -191,13 +194,35 @@ def test_executions_of_other_runs_and_of_the_past_are_not_adopted(gangway: World
     assert status_of(search(made, mark)) == (RunStatus.PENDING, "")
     assert status_of(search(made, mark, key="k-other")) == (RunStatus.PENDING, other.handle)
     made.status(None, followed(gangway.prow.add(JOB).id, key="k-third"))
-    assert search(made, mark, minutes=3) is None
+    assert search(made, mark, minutes=5) is None
+
+
+def test_gw_7_what_the_statefile_knows_is_no_other_runs(gangway: World) -> None:
+    """Two definitions may start one job: what the statefile has a handle of is not adopted by another process."""
+    made = provider(gangway.url("body"))
+    mark = made.mark(job())
+    theirs = gangway.prow.add(JOB, status="SUCCESS", completed=AGO.timestamp())
+    made.known([followed(theirs.id, key="k-theirs")])
+    assert status_of(search(made, mark)) == (RunStatus.PENDING, "")
+    ours = gangway.prow.add(JOB)
+    assert status_of(search(made, mark)) == (RunStatus.PENDING, ours.id)
+    assert status_of(search(made, mark, key="k-theirs")) == (RunStatus.SUCCEEDED, theirs.id)
+
+
+def test_gw_7_two_runs_that_are_looked_up_at_once_do_not_share_an_execution(gangway: World) -> None:
+    """Each of them sees the only new one; who is second waits, and is started again when nothing more comes."""
+    made = provider(gangway.url("body"))
+    mark = made.mark(job())
+    new = gangway.prow.add(JOB)
+    with ThreadPoolExecutor(8) as pool:
+        facts = list(pool.map(lambda number: search(made, mark, key=f"k{number}", minutes=3), range(8)))
+    assert sorted(fact.handle for fact in facts if fact is not None) == [""] * 7 + [new.id]
 
 
 def test_without_a_mark_the_times_decide(gangway: World) -> None:
     made = provider(gangway.url("body"))
     gangway.prow.add(JOB, created=AGO.timestamp())
-    assert search(made, "", minutes=3) is None
+    assert search(made, "", minutes=5) is None
     new = gangway.prow.add(JOB)
     assert status_of(search(made, "", minutes=3)) == (RunStatus.PENDING, new.id)
     gangway.prow.get_fails = "etcdserver: request timed out"
@@ -253,7 +278,7 @@ def test_gangway_stops_nothing_and_says_so(gangway: World) -> None:
     assert fact.text == "Gangway cannot stop an execution: it goes on at Prow until somebody aborts it there"
     over = gangway.prow.add(JOB, status="SUCCESS", completed=AGO.timestamp())
     assert made.cancel(job(), followed(over.id)).status is RunStatus.SUCCEEDED
-    never = intent("k2", mark=made.mark(job()), intent_at=datetime.now(UTC) - timedelta(minutes=3))
+    never = intent("k2", mark=made.mark(job()), intent_at=datetime.now(UTC) - CARRIED_OUT)
     assert made.cancel(job(), never) == RunFact(RunStatus.CANCELED, text="it was never started")
     assert made.cancel(job(), intent("k2", mark=never.mark)).text == "its execution is looked for"
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bot.ports import Refused
 from bot.providers.cache import FolderCache
 from bot.providers.pipelines.gangway import GangwayPipelines, gangway_pipelines
 
+BEGAN = time.time()
 SHA = "0123456789abcdef0123456789abcdef01234567"
 REFS = {"org": "acme", "repo": "web", "base_ref": "main", "base_sha": SHA}
 PULLS = [{"number": 7, "author": "alice", "sha": SHA}]
@@ -145,14 +146,25 @@ def test_what_would_be_refused_is_not_sent(gangway: World, options: dict[str, An
 
 
 def test_gw_6_too_many_requests_are_told_at_once_with_the_time_to_wait(gangway: World) -> None:
-    """OpenShift's own limit: 11 at once, then 429 with `Retry-After: 7`; nothing is slept here, nothing sent again."""
-    made = provider(gangway.url("limited"))
+    """OpenShift's own limit: 11 at once, then 429 with `Retry-After: 7`; nothing is slept here, nothing sent again.
+
+    What comes after it is not sent at all, and is no try of its job.
+    """
+    clock = Clock()
+    made = provider(gangway.url("limited"), clock=clock)
     began = time.monotonic()
     answers = [made.start(job(f"periodic-{number}"), intent(f"k{number}"), ENVIRONMENT) for number in range(13)]
     assert time.monotonic() - began < 3
     assert [type(each) for each in answers] == [RunFact] * 11 + [Refused] * 2
-    assert refused(answers[-1]).again == timedelta(seconds=7)
-    assert "429 Rate limit exceeded. Try again later.; it takes the next request in 7 s" in refused(answers[-1]).text
+    first, other = map(refused, answers[-2:])
+    assert (first.again, first.untried) == (timedelta(seconds=7), False)
+    assert "429 Rate limit exceeded. Try again later.; it takes the next request in 7 s" in first.text
+    assert other.untried
+    assert other.text.endswith("takes no more starts just now; it takes the next one in 7 s")
+    assert other.again is not None
+    assert timedelta(seconds=4) < other.again <= timedelta(seconds=7)
+    clock.shift = timedelta(seconds=8)
+    assert not refused(made.start(job("periodic-13"), intent("k13"), ENVIRONMENT)).untried
     with pytest.raises(ServerUnreachable, match="429 Rate limit exceeded") as caught:
         made.status(job(), intent(handle=started(answers[0]).handle))
     assert "`rateLimit`" in caught.value.hint
@@ -160,9 +172,17 @@ def test_gw_6_too_many_requests_are_told_at_once_with_the_time_to_wait(gangway: 
     assert gangway.prow.calls == ["create"] * 11
 
 
+class Fast(Clock):
+    """A clock that goes `SPEED` times as fast."""
+
+    def __call__(self) -> datetime:
+        began = datetime.fromtimestamp(BEGAN, UTC)
+        return began + (datetime.now(UTC) - began) * SPEED
+
+
 def test_gw_6_sixteen_jobs_through_the_limit_are_accepted_once_each(gangway: World) -> None:
-    """A minute takes two seconds here: the limit and the waits are both `SPEED` times as fast. Polls come first."""
-    made = provider(gangway.url("quick"))
+    """A minute takes two seconds here: limit, waits and clock are `SPEED` times as fast. Polls come first."""
+    made = provider(gangway.url("quick"), clock=Fast())
     for _ in range(11):
         made.mark(job())
     names = [f"periodic-{number}" for number in range(16)]
@@ -183,7 +203,7 @@ def test_gw_6_sixteen_jobs_through_the_limit_are_accepted_once_each(gangway: Wor
 
 
 def test_gw_11_one_bucket_for_starts_and_polls_never_meets_the_limit(gangway: World) -> None:
-    made = provider(gangway.url("quick2"), "10/s")
+    made = provider(gangway.url("quick2"), "20/s")
     for number in range(8):
         mark = made.mark(job(f"periodic-{number}"))
         fact = started(made.start(job(f"periodic-{number}"), intent(f"k{number}", mark), ENVIRONMENT))

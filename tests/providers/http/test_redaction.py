@@ -179,7 +179,7 @@ class Echo:
             raise self.answer
         return self.answer
 
-    start = find = push = open = update = close = comment = put_dashboard = write = role = _said
+    start = find = push = open = update = close = comment = put_dashboard = write = role = details = preview = _said
 
 
 @pytest.mark.parametrize(
@@ -195,6 +195,26 @@ def test_what_servers_answer_is_cleared(answer: Any) -> None:
     assert planted.PREFIX not in repr(port.start())
     assert MASK in repr(port.start())
     assert port.name == "echo"
+
+
+@pytest.mark.parametrize("method", ["details", "preview"])
+def test_what_servers_tell_of_a_run_is_cleared_however_deep_it_stands(method: str) -> None:
+    told = {
+        "pipeline_guid": "guid",
+        "number": 7,
+        "error": None,
+        "errors": [{"message": f"bad {PLAIN}"}],
+        "workflows": ({"jobs": [{"name": ODD, "web_url": f"https://ci.example.com/?t={PLAIN}", "duration": 1.5}]},),
+    }
+    found = getattr(sealed(Echo(told)), method)()
+    assert found == {
+        "pipeline_guid": "guid",
+        "number": 7,
+        "error": None,
+        "errors": [{"message": f"bad {MASK}"}],
+        "workflows": [{"jobs": [{"name": MASK, "web_url": f"https://ci.example.com/?t={MASK}", "duration": 1.5}]}],
+    }
+    assert getattr(sealed(Echo(Unreachable(f"no {PLAIN}"))), method)() == Unreachable(f"no {MASK}")
 
 
 def test_what_servers_refuse_is_cleared() -> None:

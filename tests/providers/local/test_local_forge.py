@@ -611,3 +611,17 @@ def test_what_is_set_to_merge_says_by_whom_and_merges_when_its_ci_succeeds(world
     merged = world.forge.merge_request(mr.iid)
     assert merged is not None
     assert merged.state is MergeRequestStatus.MERGED
+
+
+def test_a_label_is_put_on_and_taken_off_by_the_bot_and_by_people(world: World) -> None:
+    mr = world.bot_opens()
+    assert world.forge.label(mr.iid, "needs-attention", on=True) is None
+    assert world.forge.label(mr.iid, "needs-attention", on=True) is None
+    seen = world.forge.merge_request(mr.iid)
+    assert seen is not None
+    assert seen.labels == (*mr.labels, "needs-attention")
+    changed = world.people.set_label(mr.iid, "needs-attention", on=False)
+    assert isinstance(changed, MergeRequest)
+    assert changed.labels == mr.labels
+    assert world.forge.label(mr.iid, "needs-attention", on=False) is None
+    assert "no merge request 9" in refused(world.forge.label(9, "x", on=True))

@@ -212,6 +212,14 @@ def test_a_refusal_that_could_not_be_kept(here: Store, proxy: Between) -> None:
     assert len(here.triples()) == len(before) + 7
 
 
+def test_bj_7_a_job_that_cannot_be_given_up(here: Store, proxy: Between) -> None:
+    there = here.put_job("dump", "busy")
+    proxy.faults.append(Fault(lambda request: b"JobStatus%2Ffailed" in request.body, Answer(400, b"not yours")))
+    answer = through(here, proxy).start(here.job(kind="dump", timeoutMinutes=60), a_run(), {})
+    assert answer == Refused(f"{proxy.url}/update: 400 not yours")
+    assert here.jobs("dump") == [there]
+
+
 def test_what_stood_in_the_way_is_over(here: Store, proxy: Between) -> None:
     blocker = here.put_job("dump", "busy")
 

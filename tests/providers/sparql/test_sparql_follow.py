@@ -16,6 +16,7 @@ from bot.model.runs import Run, RunStatus
 from bot.model.servers import Pipeline
 from bot.ports import Refused
 
+ADMS = "http://www.w3.org/ns/adms#status"
 LATER = NOW + timedelta(hours=2)
 
 
@@ -58,6 +59,11 @@ def test_bj_13_error_messages_are_told_in_one_line_each(store: Store) -> None:
 <{job}> task:error <urn:error:{job[-12:]}:2> . <urn:error:{job[-12:]}:2> oslc:message "it broke" .""")
     fact = store.pipelines().status(None, run)
     assert fact.text == "no such file; it broke"
+
+
+def test_what_a_start_said_is_kept_until_there_are_errors(store: Store) -> None:
+    run, _, _ = started(store)
+    assert store.pipelines().status(None, replace(run, text="job ...; also active: ...")).text.startswith("job ...;")
 
 
 def test_many_errors_are_counted(store: Store) -> None:
@@ -145,6 +151,59 @@ def test_bj_7_another_job_is_left_alone(store: Store) -> None:
     store.pipelines().cancel(pipeline, run)
     assert (neighbour, "http://www.w3.org/ns/adms#status", f"{STATUS}busy") in store.triples()
     assert store.pipelines().status(None, other).status is RunStatus.RUNNING
+
+
+MINUTES = 60
+AGES = [("2026-03-01T11:00:01Z", False), ("2026-03-01T11:00:00Z", True), ("2026-01-01T00:00:00Z", True), ("", False)]
+"""When a job was modified last, and whether 60 minutes are over at noon; nobody knows of one that does not say."""
+
+
+@pytest.mark.parametrize(("at", "over"), AGES)
+def test_bj_7_a_job_in_the_way_is_given_up_after_its_minutes(store: Store, at: str, *, over: bool) -> None:
+    there, elsewhere = store.put_job("healing", "busy", at=at), f"{store.graph}/of-somebody-else"
+    others = store.put_job("healing", "busy", at=at, graph=elsewhere)
+    store.add(f"<{there}/1> a task:Task ; dct:isPartOf <{there}> ; adms:status <{STATUS}scheduled> .")
+    answer = store.pipelines().start(store.job(kind="dump", timeoutMinutes=MINUTES), a_run(), {})
+    assert isinstance(answer, RunFact) == over
+    assert (there in answer.text, others in answer.text) == (True, False)
+    word = "failed" if over else "busy"
+    assert ((there, ADMS, f"{STATUS}{word}") in store.triples(), len(store.jobs("dump"))) == (True, int(over))
+    assert ((f"{there}/1", ADMS, f"{STATUS}failed") in store.triples()) == over
+    assert (others, ADMS, f"{STATUS}busy") in store.triples(elsewhere)
+
+
+def test_bj_7_what_counts_is_the_last_change_and_without_one_the_creation(store: Store) -> None:
+    old, new = '"2026-03-01T09:00:00Z"^^xsd:dateTime', '"2026-03-01T11:30:00Z"^^xsd:dateTime'
+    active = f"a cogs:Job ; adms:status <{STATUS}busy> ; task:operation <{store.operations['dump']}>"
+    store.add(f"<urn:changed:{store.graph[-12:]}> {active} ; dct:created {old} ; dct:modified {new} .")
+    pipelines, job = store.pipelines(), store.job(kind="dump", timeoutMinutes=MINUTES, onCancel="canceled")
+    assert isinstance(pipelines.start(job, a_run(), {}), Refused)
+    store.set_status(f"urn:changed:{store.graph[-12:]}", "success")
+    created = f"urn:created:{store.graph[-12:]}"
+    store.add(f"<{created}> {active} ; dct:created {old} .")
+    fact = pipelines.start(job, a_run(), {})
+    assert isinstance(fact, RunFact)
+    assert fact.text.endswith(f"; ended first, for their time was over: {created}")
+    assert (created, ADMS, f"{STATUS}canceled") in store.triples()
+
+
+def test_bj_7_an_initial_sync_past_its_minutes_is_one_that_failed(store: Store) -> None:
+    store.put_job("initial-sync", "busy")
+    pipelines = store.pipelines()
+    answer = pipelines.start(store.job(kind="initial-sync", timeoutMinutes=MINUTES), a_run(), {})
+    assert isinstance(answer, Refused)
+    assert "ran before and did not succeed" in answer.text
+    again = store.job(kind="initial-sync", timeoutMinutes=MINUTES, retryFailed=True)
+    assert isinstance(pipelines.start(again, a_run(), {}), RunFact)
+
+
+def test_bj_7_without_minutes_and_by_force_nobody_is_given_up(store: Store) -> None:
+    there = store.put_job("dump", "busy")
+    pipelines = store.pipelines()
+    assert isinstance(pipelines.start(store.job(kind="dump"), a_run(), {}), Refused)
+    forced = {"SAASBOT_FORCE": "true"}
+    assert isinstance(pipelines.start(store.job(kind="dump", timeoutMinutes=MINUTES), a_run(), forced), RunFact)
+    assert (there, ADMS, f"{STATUS}busy") in store.triples()
 
 
 def test_what_never_started_is_canceled_by_that(store: Store) -> None:

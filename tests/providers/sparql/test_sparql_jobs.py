@@ -148,12 +148,26 @@ def test_bj_3_which_successes_are_needed_can_be_said(store: Store) -> None:
 
 
 def test_bj_9_forced_past_active_jobs_but_not_past_the_chronology(store: Store) -> None:
-    """`--force` is a block whose `blockedBy` is empty."""
-    store.put_job("dump", "busy")
-    forced = store.job(kind="healing", blockedBy=[])
-    assert "needs a successful job" in refused(store.pipelines().start(forced, a_run(), TOLD)).text
+    dump, forced = store.put_job("dump", "busy"), {**TOLD, "SAASBOT_FORCE": "true"}
+    pipelines, healing = store.pipelines(), store.job(kind="healing")
+    answer = refused(pipelines.start(healing, a_run(), forced))
+    assert ("needs a successful job" in answer.text, answer.again) == (True, None)
     store.put_job("initial-sync", "success")
-    job_of(store.pipelines().start(forced, a_run(), TOLD))
+    assert "Incompatible" in refused(pipelines.start(healing, a_run(), TOLD)).text
+    fact = pipelines.start(healing, a_run(), forced)
+    assert isinstance(fact, RunFact)
+    assert fact.text == f"job {job_of(fact)}; also active, for it was started by force: {dump}"
+
+
+def test_bj_9_an_initial_sync_that_ran_is_not_repeated_by_force(store: Store) -> None:
+    forced = {**TOLD, "SAASBOT_FORCE": "true"}
+    pipelines, failed = store.pipelines(), store.put_job("initial-sync", "failed")
+    assert failed in refused(pipelines.start(store.job(kind="initial-sync"), a_run(), forced)).text
+    store.put_job("dump", "busy")
+    again = store.job(kind="initial-sync", retryFailed=True)
+    assert "Incompatible" in refused(pipelines.start(again, a_run(), TOLD)).text
+    sync = job_of(pipelines.start(again, a_run(), forced))
+    assert job_of(pipelines.start(again, a_run(), forced)) == sync
 
 
 @pytest.mark.parametrize("status", ["failed", "canceled", "somewhere"])

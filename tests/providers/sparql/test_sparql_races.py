@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from bot.model.servers import Pipeline
 from bot.ports import Refused
 
 STARTERS = 24
+PASSING = re.compile(r"what was in its way is over by now$|Virtuoso 40001 Error")
+"""Said now and then by Virtuoso while the winner's transaction is not over yet: asked again, it says who is there."""
+
 RACES = {"oxigraph": 12, "virtuoso": 3}
 
 
@@ -49,7 +53,9 @@ def test_bj_4_of_24_starters_one_gets_its_job(store: Store, pool: ThreadPoolExec
         (job,) = fresh.jobs("dump")
         assert [each.handle.split(" ")[0] for each in told if isinstance(each, RunFact)] == [job]
         refusals = [each for each in told if isinstance(each, Refused)]
-        assert {(job in each.text, each.again) for each in refusals} == {(True, None)}
+        final = [each for each in refusals if each.again is None]
+        assert {job in each.text for each in final} == {True}
+        assert [each.text for each in refusals if each not in final and not PASSING.search(each.text)] == []
         assert len([s for s, p, _ in fresh.triples() if p.endswith("#type") and "/error/" not in s]) == 2
 
 
