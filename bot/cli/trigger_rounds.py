@@ -37,6 +37,9 @@ Tell = Callable[[Report], None]
 SHORTEST, LONGEST = 0.05, 10.0
 """Seconds between two looks at runs in flight; longer each time that nothing has moved."""
 
+RACES = 5
+"""Times that a command is handed in again after another writer was faster."""
+
 MISSES = 60
 """Passes in a row that a server of the bot's own may be out of reach for before the waiting ends."""
 
@@ -87,15 +90,25 @@ def walk(
     Each pass is told, and `warn` hears what is in the way. `still` says that the clock was told to stand still: then
     only runs in flight are waited for.
     """
-    from bot import reconcile as line  # noqa: PLC0415 - the line's imports are paid by commands that walk it
-
-    report = line.reconcile(job, (_note(command, by),))
+    report = _handed_in(job, _note(command, by))
     tell(report)
     (answer,) = report.plan.answers
     number = awaited(_state(job), command.trigger) if answer.ok else 0
     waiting = _Waiting(job, command.trigger, tell, warn)
     over = not (wait and number) or waiting.to_the_end(number, report, still=still)
     return Walked(answer, number, waits=not over)
+
+
+def _handed_in(job: Job, note: Note) -> Report:
+    """The pass that takes the command; one that loses a race has done nothing, and is made again a few times."""
+    from bot import reconcile as line  # noqa: PLC0415 - as above
+
+    for _ in range(RACES):
+        try:
+            return line.reconcile(job, (note,))
+        except StateRace:
+            job.ports.clock.sleep(SHORTEST)
+    return line.reconcile(job, (note,))
 
 
 def foresee(job: Job, command: TriggerCmd, by: str) -> tuple[Answer, Sent]:

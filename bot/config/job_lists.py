@@ -17,9 +17,6 @@ from bot.ports import ConfigTree
 WHERE = ("jobsFrom", "file")
 """Where a definition names its list."""
 
-RELEASE = "gravitee-release"
-"""The format of a manifest that says what is released, and into which that is written."""
-
 MOST = 20
 """Faults of one list that are told; the rest is counted."""
 
@@ -52,19 +49,18 @@ def list_issues(tree: ConfigTree, repository: Repository, broken: Collection[str
             message = f"there is no file `{name[:200]}`"
             yield path, Issue("dangling-ref", WHERE, message, "create it or correct the path")
         elif (other := _shared(repository, paths, path)) and path not in stopped:
-            message = f"`{name[:200]}` is released by {other} already: both would build everything, and write it down"
+            message = f"`{name[:200]}` is released by {other} as well: both would build everything, and write it down"
             yield path, Issue("bad-job-list", WHERE, message, "let one definition release it")
         elif path not in stopped:
             yield from ((path, issue) for issue in _faults(parser.trigger(path), name, lists[name]))
 
 
 def _shared(repository: Repository, paths: list[str], path: str) -> str:
-    """The definition before this one that releases the same manifest; empty where there is none."""
-    if repository.summaries[path].facts.get("format") != RELEASE:
+    """Another definition that releases the same manifest; empty where there is none."""
+    if not repository.summaries[path].facts.get("releases"):
         return ""
-    others = paths[: paths.index(path)]
-    same = (each for each in others if _path(repository, each) == _path(repository, path))
-    return next((each for each in same if repository.summaries[each].facts.get("format") == RELEASE), "")
+    same = (each for each in paths if each != path and _path(repository, each) == _path(repository, path))
+    return next((each for each in same if repository.summaries[each].facts.get("releases")), "")
 
 
 def _faults(trigger: Trigger, name: str, data: bytes) -> Iterator[Issue]:

@@ -9,6 +9,7 @@ from bot.config.documents import mapping_of, maps, path_of, target_pointer, targ
 from bot.config.source import Pointer
 from bot.config.summary import COMPAT_PIPELINE, Reference, Row
 from bot.config.with_rules import with_faults
+from bot.formats.gravitee_release import releases
 
 NAMED = "named"
 """The kind of an app-interface file that only lends its name (an environment, a cluster)."""
@@ -52,7 +53,10 @@ def facts(kind: str, doc: dict[str, Any]) -> dict[str, Any]:
             return {"with": with_faults(doc.get("with"))}
         case "trigger":
             source = mapping_of(doc.get("jobsFrom"))
-            return {"jobsFrom": text_of(source.get("file")), "format": text_of(source.get("format"))}
+            manifest = source.get("format") == "gravitee-release" and releases(
+                mapping_of(doc.get("with")).get("parameters")
+            )
+            return {"jobsFrom": text_of(source.get("file")), "releases": manifest}
         case "freeze":
             scope = mapping_of(doc.get("scope"))
             return {key: texts(scope.get(key)) for key in ("environments", "apps", "targets")}

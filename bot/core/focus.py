@@ -14,6 +14,7 @@ from enum import StrEnum
 from bot.core.deltas import GONE, Change, delta, made
 from bot.model.desired import Desired
 from bot.model.plan import Plan
+from bot.model.rounds import TriggerState
 from bot.model.state import Publication, State, TargetState
 
 BY_TARGET = frozenset({"targets", "channels", "requests", "run_requests", "pins"})
@@ -94,9 +95,8 @@ def is_narrowed(desired: Desired, state: State, focus: Focus) -> bool:
 
 def _of_trigger(desired: Desired, state: State, name: str) -> View:
     file = desired.triggers[name].file if name in desired.triggers else ""
-    record = state.triggers.get(name)
-    files = {file, record.file if record is not None else ""}
-    own = {name: record} if record is not None else {}
+    own = _known_of_trigger(desired, state, name)
+    files = {file, *(record.file for record in own.values())}
     requests = {key: each for key, each in state.trigger_requests.items() if key == name}
     view = replace(
         desired,
@@ -107,6 +107,16 @@ def _of_trigger(desired: Desired, state: State, name: str) -> View:
     )
     small = replace(_bare(state), targets={}, channels={}, triggers=own, trigger_requests=requests)
     return View(view, small, in_flight_of(state) - in_flight_of(small))
+
+
+def _known_of_trigger(desired: Desired, state: State, name: str) -> dict[str, TriggerState]:
+    """Its record; of one that is new also the record of the same file under another name, which may be this one's.
+
+    That other record waits for this: what becomes of it is not decided apart.
+    """
+    new = {each.file: each.name for each in desired.triggers.values() if each.name not in state.triggers}
+    renamed = {key: new.get(each.file) for key, each in state.triggers.items() if key not in desired.triggers}
+    return {key: each for key, each in state.triggers.items() if (renamed.get(key) or key) == name}
 
 
 def _of_target(desired: Desired, state: State, name: str) -> View:
@@ -239,6 +249,7 @@ def _own_changes(focus: Focus, begun: State) -> Callable[[Change], bool]:
 def _is_about(change: Change, focus: Focus) -> bool:
     """Whether a change is about a target or a trigger definition."""
     if focus.room is Room.TRIGGERS:
-        return change.part in ("triggers", "trigger_requests") and change.key == focus.name
+        own = change.key == focus.name or (change.part == "triggers" and change.new is GONE)  # it was renamed
+        return own and change.part in ("triggers", "trigger_requests")
     name = change.key[1] if change.part == "channels" else change.key
     return change.part in BY_TARGET and name == focus.name

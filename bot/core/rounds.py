@@ -6,14 +6,14 @@ the same slot, because the moment until which the schedules were looked at is sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
 from bot.core import schedule
 from bot.core.conditions import builds_of, first_unmet, idle, today_of
-from bot.core.jobs import DRY_RUN
 from bot.core.sheet import Sheet
+from bot.formats.gravitee_release import releases
 from bot.model.observed import Unreachable
 from bot.model.plan import Gate
 from bot.model.rounds import Counted, JobStatus, Result, Round, RoundJob, RoundResult, TriggerRequest, TriggerState
@@ -183,10 +183,9 @@ def _jobs(
 
 
 def _version(trigger: Trigger, job: Job) -> str:
-    """What a job releases; nothing where its pipeline is told that it is a dry run."""
+    """What a job releases; nothing where its pipeline is told of a dry run, or of something else to do."""
     parameters = {**trigger.options, **job.options}.get("parameters")
-    dry = isinstance(parameters, Mapping) and parameters.get(DRY_RUN) is True
-    return "" if dry else job.version
+    return job.version if releases(parameters) else ""
 
 
 def _still_running(record: TriggerState, began: Round, job: Job, version: str) -> RoundJob | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.core.conditions import new_builds
@@ -21,11 +21,14 @@ from bot.model.runs import RunStatus
 from bot.model.triggers import Trigger, Wait
 from bot.render.words import span
 
+MOMENT = timedelta(seconds=1)
+"""How soon a round that has given something up is looked at again."""
+
 
 def stepped(sheet: Sheet, trigger: Trigger, record: TriggerState) -> TriggerState:
     """The record after everything that is due now; one stage after another, as long as one is over at once."""
     present = record.round
-    if present is not None and present.result is not Result.RUNNING:
+    if present is not None:
         stop_again(sheet, trigger, present)
     while present is not None and present.result is Result.RUNNING:
         record = _step(sheet, trigger, record, present)
@@ -86,7 +89,10 @@ def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round)
     limit = _began(trigger, present, stage) + trigger.timeout
     if trigger.fail_fast and any(job.failed for job in stage):
         return _end(sheet, trigger, record, present, Result.ERROR, failure(stage))
-    if sheet.now >= limit and not _settled(stage):
+    over = sheet.now >= limit and not _settled(stage)
+    if over and _goes_on(trigger, stage) and _late(stage):
+        return replace(record, round=_without_late(sheet, trigger, present))
+    if over and not any(job.given_up for job in stage):
         return _end(sheet, trigger, record, present, Result.TIMEOUT, f"not done within {span(trigger.timeout)}")
     record = _started(sheet, trigger, record, present)
     present = record.round or present
@@ -107,12 +113,31 @@ def _stage(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round)
     return _end(sheet, trigger, record, present, Result.SUCCESS, summary(present.jobs))
 
 
+def _goes_on(trigger: Trigger, stage: Sequence[RoundJob]) -> bool:
+    """Whether jobs that had to wait for a late one are not to fall with it: they have nothing else to do with it."""
+    alone = trigger.batch.wait is Wait.FINISHED and not trigger.staged and not trigger.fail_fast
+    return alone and any(job.status is JobStatus.WAITING for job in stage)
+
+
+def _late(stage: Sequence[RoundJob]) -> bool:
+    """Whether a job runs that was not given up yet."""
+    return any(job.in_flight and not job.given_up for job in stage)
+
+
+def _without_late(sheet: Sheet, trigger: Trigger, present: Round) -> Round:
+    """The round that goes on without the jobs whose time is over, from the next pass on."""
+    text = f"not done within {span(trigger.timeout)}"
+    jobs = tuple(replace(job, given_up=True, text=text) if job.in_flight else job for job in present.jobs)
+    sheet.due(sheet.now + MOMENT)
+    return stop_runs(sheet, trigger, replace(present, jobs=jobs))
+
+
 def _began(trigger: Trigger, present: Round, stage: Sequence[RoundJob]) -> datetime:
     """Since when the time-out counts; anew with each batch where one waits until the one before it is over."""
     began = present.stage_at or present.began_at
     if trigger.batch.wait is not Wait.FINISHED:
         return began
-    runs = (job.run for job in stage if job.run is not None)
+    runs = (job.run for job in stage if job.run is not None and not job.given_up)
     return max((began, *(run.started_at or run.intent_at or began for run in runs)))
 
 

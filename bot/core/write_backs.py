@@ -52,8 +52,14 @@ def _tend(sheet: Sheet, trigger: Trigger, record: TriggerState, open_branch: Bra
         _tend_open(sheet, trigger, wish, open_branch)
         if open_branch.record.asked == TEXTS and open_branch.edits == wish.edits and len(sheet.actions) == before:
             _update_texts(sheet, trigger, wish, open_branch)
-    elif wish is not None and wish.edits:
+    elif wish is not None and wish.edits and not _just_merged(sheet, trigger):
         _open(sheet, trigger, record, wish)
+
+
+def _just_merged(sheet: Sheet, trigger: Trigger) -> bool:
+    """Whether it was merged after the base was read: the next pass sees what is left."""
+    key = batch_key(trigger.name)
+    return any(each.merged and each.batch == key for each in sheet.state.merge_requests.values())
 
 
 def _open(sheet: Sheet, trigger: Trigger, record: TriggerState, wish: WriteBack) -> None:

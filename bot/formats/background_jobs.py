@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -102,6 +103,7 @@ class _Found:
     notes: list[str] = field(default_factory=list)
 
 
+@lru_cache(maxsize=64)
 def read_background(data: bytes, *, convert: bool = False) -> BackgroundJobs | tuple[str, ...]:
     """The jobs in settings of either generation, or everything that is wrong with them.
 

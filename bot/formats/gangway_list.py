@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from typing import Any
 
 from bot.formats.json_documents import document_of
@@ -63,6 +64,7 @@ class _Found:
     places: dict[str, str] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=256)
 def read_gangway_list(data: bytes, mask: int = 0) -> GangwayList | tuple[str, ...]:
     """The list in a JSON text, or everything that is wrong with it; `mask` as in `gangway_list_of`."""
     try:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from bot.formats.json_places import Member, Place, Splice, parsed, places, spliced
@@ -81,6 +82,13 @@ class _Unread:
     faults: tuple[str, ...]
 
 
+def releases(parameters: Any) -> bool:
+    """Whether pipelines that are started with these parameters release anything: no rehearsal, and nothing else."""
+    given = parameters if isinstance(parameters, Mapping) else {}
+    return given.get("dry_run") is not True and given.get("gio_action", ACTION) == ACTION
+
+
+@lru_cache(maxsize=64)
 def read_release(data: bytes) -> ReleasePlan | tuple[str, ...]:
     """The plan that a manifest in JSON asks for, or everything that is wrong with it."""
     document = _document(data)
@@ -143,7 +151,11 @@ def released(data: bytes, names: Collection[str], *, finished: bool = False) -> 
     text = data.decode("utf-8")
     bom = _BOM if text.startswith(_BOM) else ""
     text = text.removeprefix(_BOM)
-    document, top = parsed(text), places(text)
+    document = parsed(text)
+    try:
+        top = places(text)
+    except RecursionError:
+        return ("the manifest is nested too deep",)
     wrong = tuple(_unmarkable(plan, document, names, finished=finished))
     if wrong:
         return wrong

@@ -10,6 +10,8 @@ from typing import Any
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
+_DEEP = re.compile(r"(?:[\[{][^\[\]{}]*){100}")
+"""A hundred brackets that are opened with none closed in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def parsed(text: str) -> Any:
     """The document. Raises ValueError for what is no JSON, has a key twice or is nested too deep, and says where."""
     try:
         document = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
-        places(text)  # goes deeper into the stack than the library, so it is the one to find out
+        if _DEEP.search(text):  # places go deeper into the stack than the library, so they are the ones to find out
+            places(text)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     return document

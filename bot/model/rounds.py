@@ -51,6 +51,8 @@ class RoundJob:
     crowded: bool = False
     version: str = ""
     """What is released by it, as the list of jobs had it when the round began."""
+    given_up: bool = False
+    """Whether its time was over while it ran, and the round has gone on without it."""
 
     @property
     def in_flight(self) -> bool:
@@ -60,7 +62,7 @@ class RoundJob:
     @property
     def settled(self) -> bool:
         """Whether nothing more becomes of it in this round."""
-        return self.status is not JobStatus.WAITING and not self.in_flight
+        return self.status is not JobStatus.WAITING and (self.given_up or not self.in_flight)
 
     @property
     def succeeded(self) -> bool:

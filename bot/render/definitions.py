@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
 EDITOR_SCHEMAS = "../.saasbot/schemas"
 """Where editors find the schemas, seen from a folder of the config (`triggers/`)."""
+
+
+_BREAK = re.compile("[\\r\\n\\x85\\u2028\\u2029]")
 
 
 def definition_text(document: Mapping[str, Any]) -> str:
@@ -26,5 +30,20 @@ def yaml_text(value: Any) -> str:
     writer.width = 120
     writer.indent(mapping=2, sequence=2, offset=0)
     stream = io.StringIO()
-    writer.dump(value, stream)
+    writer.dump(_quoted(value), stream)
     return stream.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """The value with texts in quotes that have a line break of some kind in them: YAML would fold them elsewhere."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString  # noqa: PLC0415 - as above
+
+    match value:
+        case str():
+            return DoubleQuotedScalarString(value) if _BREAK.search(value) else value
+        case Mapping():
+            return {_quoted(key): _quoted(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_quoted(each) for each in value]
+        case _:
+            return value

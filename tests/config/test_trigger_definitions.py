@@ -167,10 +167,14 @@ def test_a_list_with_faults_is_a_finding_and_starts_nothing(content: str | None,
 def test_two_definitions_do_not_release_one_manifest() -> None:
     other = (AT_CIRCLE + FROM_FILE).replace("name: nightly", "name: other")
     files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "triggers/other.yml": other, "lists/release.json": RELEASE}
-    (found,) = findings(files)
-    assert (found.file, found.rule) == ("triggers/other.yml", "bad-job-list")
-    assert "is released by triggers/nightly.yml already" in found.message
-    assert set(loaded(files).desired.triggers) == {"nightly"}
+    assert [(each.file, each.rule) for each in findings(files)] == [
+        (PATH, "bad-job-list"),
+        ("triggers/other.yml", "bad-job-list"),
+    ]
+    assert "is released by triggers/other.yml as well" in findings(files)[0].message
+    assert loaded(files).desired.triggers == {}
+    staging = files["triggers/other.yml"] + "with: {parameters: {gio_action: nexus_staging}}\n"
+    assert list(findings({**files, "triggers/other.yml": staging})) == []
     jobs = {path: text.replace("gravitee-release", "gangway-list") for path, text in files.items()}
     assert not any("released by" in each.message for each in findings({**jobs, "lists/release.json": "[]"}))
 

@@ -11,10 +11,10 @@ from core_values import NOW, World, held_gates
 from test_trigger_rounds import HOURLY, LOST, MINUTE, OUTSIDE, RELEASE, SUBJECT, Line, due, trigger
 
 from bot.model.observed import Down, RunFact, Unreachable
-from bot.model.plan import RecordState, StartJob
+from bot.model.plan import CancelRun, RecordState, StartJob
 from bot.model.rounds import Result, RoundResult, TriggerRequest
 from bot.model.runs import RunStatus
-from bot.model.triggers import DayOfMonth, HealthCheck, Job, NewBuild, Schedule, Stage
+from bot.model.triggers import Batch, DayOfMonth, HealthCheck, Job, NewBuild, Schedule, Stage, Wait
 
 HOUR = timedelta(hours=1)
 CHECK = HealthCheck(attempts=60, interval=MINUTE)
@@ -210,3 +210,26 @@ def test_an_intent_of_a_definition_that_left_the_config_is_not_started(fact: Any
     line.runs["a"] = fact
     line.one_pass().one_pass()
     assert line.started == []
+
+
+@pytest.mark.parametrize(("action", "counts"), [("nexus_staging", False), ("release", True)])
+def test_rp_12_only_a_release_is_one(action: str, *, counts: bool) -> None:
+    options = {"parameters": {"gio_action": action}}
+    line = due(trigger(Job("core", version="1.0.0-SNAPSHOT", options=options))).ends("core").one_pass()
+    assert line.state is not None
+    assert bool(line.state.triggers["nightly"].released) == counts
+
+
+def test_bj_7_a_late_job_does_not_take_along_those_that_wait_for_its_end() -> None:
+    one = Batch(size=1, wait=Wait.FINISHED)
+    line = due(trigger("a", "b", batch=one, timeout=HOUR, cancel_on_error=True))
+    line.later(HOUR).one_pass()
+    assert line.jobs() == {"a": "running", "b": "waiting"}
+    assert line.round.jobs[0].text == "not done within 1h"
+    assert sum(isinstance(action, CancelRun) for action in line.plan.actions) == 1
+    line.given = replace(line.given, schedule=None)
+    assert line.later(timedelta(seconds=1)).one_pass().started == ["a", "b"]
+    line.ends("a", status=RunStatus.FAILED).ends("b").one_pass()
+    assert (line.round.result, line.round.text) == (Result.ERROR, "failed: a")
+    together = due(trigger("a", "b", batch=one, timeout=HOUR, fail_fast=True)).later(HOUR).one_pass()
+    assert together.round.result is Result.TIMEOUT

@@ -329,6 +329,12 @@ def test_merged_it_is_forgotten() -> None:
     assert plan.record.merge_requests == {}
 
 
+def test_one_that_was_merged_after_the_base_was_read_is_not_opened_again() -> None:
+    merged = replace(merge_request(), state=MergeRequestStatus.MERGED)
+    plan = Case({"core": "1.2.0-SNAPSHOT"}, open=merged, record=record_of(CORE)).decide()
+    assert writes(plan) == []
+
+
 def diff(*changes: Change) -> BranchDiff:
     """The branch against its merge base."""
     return BranchDiff(sha("base"), changes)

@@ -377,3 +377,9 @@ def test_values_are_written_as_a_person_would() -> None:
     assert yaml_text({"on": True, "after": ["a"], "schedule": "0 0 0 * * *"}) == (
         "on: true\nafter:\n- a\nschedule: 0 0 0 * * *\n"
     )
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x85b", "a\nb", "- a", "#x", "'\"", "yes", "\u00e9"])
+def test_names_are_read_back_as_they_were(name: str) -> None:
+    document = {"$schema": "/trigger-1.json", "name": name, "jobs": [{"name": name, "with": {"x": [name, 1, True]}}]}
+    assert yaml_rs.loads(definition_text(document)) == document

@@ -229,7 +229,7 @@ def test_sigterm_ends_the_wait_and_the_round_goes_on(world: World) -> None:
 
 def test_a_pass_that_loses_a_race_while_it_waits_is_made_again(world: World) -> None:
     job = world.job()
-    racing = Racing(job.ports.state, at=(2,))
+    racing = Racing(job.ports.state, at=(1, 3))
     told: list[int] = []
     warned: list[str] = []
     walked = walk(
