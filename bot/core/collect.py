@@ -9,7 +9,7 @@ these constants, however long the bot has run (docs/operations.md, "How large it
 - merge requests: the open ones, and merged ones for `MERGED_KEPT` at most
 - orders on targets (requests, pins): one of a kind for each known target; cut batches: one for each batch there can be
 - vetoes, failed contents, overrides, answers, cursors, dashboards, flags: a number each, the newest stay
-- starts that were asked for: one for each definition that there is
+- starts that were asked for: one for each definition that there is, for a day
 - questions: one for each open merge request
 - blocks and freezes: `bot.core.effects.ORDERS_MOST` each; they stand until a person takes them back, so a further one
   is refused instead
@@ -24,7 +24,7 @@ from datetime import timedelta
 from bot.core.batches import file_keys
 from bot.core.sheet import Sheet
 from bot.model.observed import MergeRequestStatus
-from bot.model.rounds import TriggerRequest
+from bot.model.rounds import Result, TriggerRequest
 from bot.model.runs import RunStatus
 from bot.model.state import Answer, MergeRequestState, Override, Publication, Question, State, TargetState
 
@@ -38,6 +38,8 @@ ANSWERS_KEPT = 1000
 CURSORS_KEPT = 5000
 DASHBOARDS_KEPT = 20
 FLAGS_KEPT = 5000
+ASKED = timedelta(days=1)
+"""How long a start that was asked for waits for what is in its way, a running round set aside."""
 MERGED_KEPT = timedelta(days=14)
 """A merged merge request is followed for a week; by then it is dropped even where its report cannot be written."""
 ROLLBACK = "rollback/"
@@ -76,13 +78,16 @@ def collect(sheet: Sheet) -> None:
 
 
 def _trigger_requests(sheet: Sheet) -> dict[str, TriggerRequest]:
-    """Starts that were asked for of definitions that there are, or that an error hides."""
-    desired, records = sheet.context.desired, sheet.state.triggers
-    return {
-        name: request
-        for name, request in sheet.state.trigger_requests.items()
-        if name in desired.triggers or (name in records and records[name].file in desired.invalid_triggers)
-    }
+    """Starts that were asked for of definitions that there are, or that an error hides, and not too long ago."""
+    return {name: each for name, each in sheet.state.trigger_requests.items() if _is_wanted(sheet, name, each)}
+
+
+def _is_wanted(sheet: Sheet, name: str, request: TriggerRequest) -> bool:
+    """Whether a start is still to be made: nobody expects one days later that could not be made when it was asked."""
+    desired, record = sheet.context.desired, sheet.state.triggers.get(name)
+    known = name in desired.triggers or (record is not None and record.file in desired.invalid_triggers)
+    runs = record is not None and record.round is not None and record.round.result is Result.RUNNING
+    return known and (runs or sheet.now - request.at < ASKED)
 
 
 def _drop_removed(sheet: Sheet) -> None:

@@ -38,7 +38,7 @@ from bot.core.collect import collect
 from bot.core.effects import ORDERS_MOST
 from bot.core.orders import take_orders
 from bot.model.observed import MergeRequestStatus, Role
-from bot.model.rounds import TriggerRequest, TriggerState
+from bot.model.rounds import Round, TriggerRequest, TriggerState
 from bot.model.servers import Instance
 from bot.model.state import (
     Answer,
@@ -254,6 +254,11 @@ def test_starts_that_were_asked_for_go_with_their_definitions() -> None:
     config = desired(triggers={"there": there}, invalid_triggers={"h.yml": "broken"})
     found = kept(state(trigger_requests=requests, triggers=triggers), config=config)
     assert set(found.trigger_requests) == {"there", "hidden"}
+    later = {name: replace(each, at=NOW - timedelta(days=1)) for name, each in requests.items()}
+    running = {"there": TriggerState("there", NOW, Round(1, NOW, ()))}
+    assert kept(state(trigger_requests=later, triggers=triggers), config=config).trigger_requests == {}
+    left = kept(state(trigger_requests=later, triggers=running), config=config)
+    assert set(left.trigger_requests) == {"there"}
 
 
 def test_of_too_many_flags_the_newest_stay() -> None:

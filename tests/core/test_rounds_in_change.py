@@ -233,3 +233,13 @@ def test_bj_7_a_late_job_does_not_take_along_those_that_wait_for_its_end() -> No
     assert (line.round.result, line.round.text) == (Result.ERROR, "failed: a")
     together = due(trigger("a", "b", batch=one, timeout=HOUR, fail_fast=True)).later(HOUR).one_pass()
     assert together.round.result is Result.TIMEOUT
+
+
+def test_a_release_does_not_take_over_what_a_rehearsal_has_started() -> None:
+    given = trigger(Job("bad", version="1.0.0-SNAPSHOT"), Job("slow", version="1.0.0-SNAPSHOT"), fail_fast=True)
+    line = Line(replace(given, schedule=None), NOW).one_pass()
+    line.asks(TriggerRequest("nightly", "alice", NOW, rehearsal=True)).one_pass()
+    line.ends("bad", status=RunStatus.FAILED).one_pass()
+    del line.runs["bad"]
+    asks(line).one_pass()
+    assert line.started.count("slow") == 2
