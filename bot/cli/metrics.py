@@ -12,11 +12,11 @@ from bot.cli.session import Session
 from bot.errors import SaasbotError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from bot.model.plan import Report
-    from bot.model.work import QueueItem
+    from bot.ports import QueueReader
     from bot.reconcile import Job
 
 
@@ -26,12 +26,12 @@ def keep_metrics(
     path: Path | None,
     report: Report | None,
     began: datetime,
-    queue: Sequence[QueueItem] | None = None,
+    queue: QueueReader | None = None,
 ) -> bool:
     """Put what the statefile says by now, and what was done since `began` (real time), at `path`.
 
     Returns whether that went well; what goes wrong is logged. Readers see the old file or the new one. A path of None
-    asks for nothing.
+    asks for nothing; `report` is None where what was done is told elsewhere.
     """
     if path is None:
         return True
@@ -45,7 +45,8 @@ def keep_metrics(
         took = job.ports.clock.real() - began
         size, heartbeat = len(found[0]) if found is not None else 0, job.settings.heartbeat
         now = job.ports.clock.now()
-        text = metrics_text(now, state, size=size, report=report, took=took, queue=queue, heartbeat=heartbeat)
+        items = queue.items() if queue is not None else None
+        text = metrics_text(now, state, size=size, report=report, took=took, queue=items, heartbeat=heartbeat)
         replace(path, text.encode())
     except OSError as error:
         log(session.log_format, "error", f"--metrics {path}: {error.strerror or error}", file=str(path))

@@ -46,9 +46,9 @@ class ReleaseView:
     round: str = ""
     held: tuple[Held, ...] = ()
     hold: Hold | None = None
-    notices: tuple[str, ...] = ()
     answers: tuple[Section, ...] = ()
     prefix: str = "/saasbot"
+    notices: tuple[str, ...] = ()
 
 
 def release_texts(process: str, version: str, edits: Sequence[Edit], *, finished: bool) -> ReleaseTexts:

@@ -31,7 +31,9 @@ def with_job(job: RoundJob) -> State:
     """A statefile with a round of this one job."""
     began = Round(1, NOW, (), jobs=(job,), stages=("",), stage_at=NOW)
     return State(
-        lineage="lin", time=NOW, triggers={"nightly": TriggerState("nightly", NOW, began, 1, file="nightly.yml")}
+        lineage="lin",
+        time=NOW,
+        triggers={"nightly": TriggerState("nightly", NOW, began, 1, file="nightly.yml", schedules={})},
     )
 
 

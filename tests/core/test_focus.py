@@ -47,7 +47,7 @@ from bot.core.focus import (
     subject_of_action,
 )
 from bot.model.desired import Desired
-from bot.model.observed import Role
+from bot.model.observed import Role, RunFact
 from bot.model.plan import AnswerCommand, CancelRun, Gate, Held, Plan, StartRun
 from bot.model.rounds import JobStatus, Result, Round, RoundJob, SetReport, TriggerRequest, TriggerState
 from bot.model.runs import RunStatus
@@ -314,8 +314,9 @@ def test_a_part_renames_nothing_as_not_all_of_it_is_there() -> None:
 
 def test_a_look_waits_for_nothing_but_its_own() -> None:
     """A run of its publisher that is in flight, or over its time, is that one's business."""
-    known = state(record(stage(), run=a_run(stage(), started_at=NOW)), record(prod(ref=sha("a"))))
-    seen = observed(refs={URL: {"main": sha("a")}})
+    run = a_run(stage(), started_at=NOW)
+    known = state(record(stage(), run=run), record(prod(ref=sha("a"))))
+    seen = observed(refs={URL: {"main": sha("a")}}, runs={run.key: RunFact(RunStatus.RUNNING, run.handle)})
     given = context(stage(), prod(ref=sha("a")), seen=seen, recorded=known)
     assert decided(replace(given, focus=Focus(f"target:{PROD}"))).next_due is None
     assert decided(replace(given, focus=Focus(f"target:{STAGE}"))).next_due is not None
@@ -404,6 +405,8 @@ def test_wq_5_what_waits_for_a_person_is_left_out_until_its_label_is_taken_off()
     assert told(flagged(flag, labels=(ATTENTION_LABEL,))) == (set(), (), (SUBJECT,))
     assert told(flagged(flag, labels=(ATTENTION_LABEL,), ignore=True)) == ({SUBJECT}, (), ())
     assert told(flagged(flag)) == ({SUBJECT}, (SUBJECT,), ())
+    gone = told(flagged(flag, name="merge-request:closed/by/now"))
+    assert gone == ({SUBJECT, "merge-request:closed/by/now"}, ("merge-request:closed/by/now",), ())
 
 
 def test_wq_5_taking_the_label_off_is_reason_enough_for_a_look() -> None:

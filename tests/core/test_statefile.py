@@ -130,6 +130,7 @@ def test_anything_else_is_refused_in_one_sentence(data: bytes, words: str) -> No
 def test_subjects_can_be_listed_found_and_removed() -> None:
     assert upkeep.subjects(FULL) == (
         f"target:{PROD}", f"target:{STAGE}", "merge-request:saasbot/svc.yml", "channel:ok", "trigger:nightly",
+        f"attention:target:{PROD}",
     )  # fmt: skip
     for subject in upkeep.subjects(FULL):
         assert upkeep.find(FULL, subject)

@@ -34,6 +34,7 @@ from core_values import (
     state,
 )
 
+from bot.core.focus import Focus
 from bot.model.desired import Target
 from bot.model.observed import BranchDiff, Change, CiStatus, MergeRequest, MergeRequestStatus, Unreachable
 from bot.model.plan import (
@@ -444,6 +445,37 @@ def test_a_command_cuts_a_batch_into_files() -> None:
     assert (split.edits, extra.edits) == ((moved(FAR, B),), (moved(ONE, B),))
     assert extra.commit.branch == "saasbot/all+2"
     assert kinds(plan) == ["SplitMergeRequest", "OpenMergeRequest"], "cut first, then open"
+
+
+def focused_on(branch: str, there: tuple[Edit, ...], more: tuple[Edit, ...] = ()) -> Plan:
+    """A decision about one branch alone, where a command has cut the batch; `more` is on its second part already."""
+    first, second = merge_request("saasbot/all"), merge_request("saasbot/all+2", 2)
+    ours = {first.source_branch: mr_record(first, *there)}
+    seen = {1: first}
+    if more:
+        ours[second.source_branch] = mr_record(second, *more, part=2)
+        seen[2] = second
+    recorded = known(ONE, FAR, merge_requests=ours, splits=frozenset({"all"}))
+    given = context(
+        ONE,
+        FAR,
+        stage(),
+        recorded=recorded,
+        seen=observed(merge_requests=seen),
+        options=options(batch_by=BatchBy.ALL),
+    )
+    return decided(replace(given, focus=Focus(f"merge-request:{branch}")))
+
+
+def test_a_decision_about_one_branch_waits_until_another_one_has_given_up_its_files() -> None:
+    """Looked at by different processors, the second part could be opened before the first one is cut."""
+    both = (moved(FAR, B), moved(ONE, B))
+    assert kinds(focused_on("saasbot/all", both)) == ["SplitMergeRequest"]
+    second = focused_on("saasbot/all+2", both)
+    (held,) = second.held
+    assert (kinds(second), held.gate, held.text) == ([], "hold", f"{ONE.file} follows when !1 has given it up")
+    assert second.next_due == held.until
+    assert kinds(focused_on("saasbot/all+2", both[:1])) == ["OpenMergeRequest"]
 
 
 # Merging

@@ -134,6 +134,15 @@ def test_a_series_is_there_before_it_counts_anything() -> None:
             assert found[f"saasbot_actions {kind} {outcome}"] == 0
 
 
+def test_a_look_without_a_report_is_told_by_its_end_alone() -> None:
+    found = samples(metrics_text(NOW, State(), took=HOUR))
+    assert (found["saasbot_last_pass_timestamp_seconds"], found["saasbot_pass_duration_seconds"]) == (
+        NOW.timestamp(),
+        3600,
+    )
+    assert not any(name.startswith(("saasbot_actions", "saasbot_held")) for name in found)
+
+
 @pytest.mark.parametrize("name", ["saasbot_pass_duration_seconds", "saasbot_statefile_size_bytes"])
 def test_units_and_types_are_declared(name: str) -> None:
     text = metrics_text(NOW, STATE, size=1, report=REPORT, took=HOUR)

@@ -32,7 +32,7 @@ def test_words_of_others_are_neutral() -> None:
     texts = release_texts(EVIL, "1.2.0-SNAPSHOT", [Edit(f"job:apim/{EVIL}", "f", EVIL, EVIL)], finished=True)
     line = ReleaseLine(EVIL, EVIL, EVIL, "javascript:alert(1)")
     held = (Held("trigger:apim", Gate.VETOED, EVIL),)
-    view = ReleaseView(EVIL, (line,), EVIL, held, None, (Section(EVIL, (EVIL,)),))
+    view = ReleaseView(EVIL, (line,), EVIL, held, None, (Section(EVIL, (EVIL,)),), notices=(EVIL,))
     for text in (texts.title, texts.description, texts.message, release_report(view)):
         assert not any(each.startswith("/") for each in text.splitlines())
         assert "javascript" not in text

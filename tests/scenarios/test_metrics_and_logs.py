@@ -74,6 +74,20 @@ def test_while_watching_each_pass_leaves_its_own(plain: World, tmp_path: Path) -
     assert metrics(path)["saasbot_pass_duration_seconds"] > 0
 
 
+def test_a_processor_leaves_the_metrics_of_its_last_look(plain: World, tmp_path: Path) -> None:
+    path = tmp_path / "saasbot.prom"
+    plain.reconcile()
+    plain.commit()
+    assert plain.saasbot("process", "--drain", "--metrics", str(path)).code == 0
+    found = metrics(path)
+    assert found["saasbot_queue_items taken"] == 1, "the subject at hand"
+    assert found["saasbot_queue_oldest_due_seconds"] == 0
+    assert found["saasbot_last_pass_timestamp_seconds"] == plain.now.timestamp()
+    assert not any(name.startswith("saasbot_actions") for name in found)
+    refused = plain.saasbot("process", "--metrics", str(path), "item", "dashboard")
+    assert (refused.code, "for the whole queue" in refused.err) == (2, True)
+
+
 def test_all_lines_of_a_run_are_found_by_its_key(plain: World) -> None:
     plain.reconcile()
     plain.commit()

@@ -76,9 +76,7 @@ def test_bj_3_and_bj_5_several_days(producer: Producer) -> None:
     assert (producer.round().result, producer.round().text) == (Result.SUCCESS, "1 of 1 jobs ran and succeeded")
 
     producer.passes(days=3)
-    assert [reason.text for reason in producer.round().reasons] == [
-        "0 0 2 * * * came due at 2026-03-06T02:00:00Z"
-    ]
+    assert [reason.text for reason in producer.round().reasons] == ["0 0 2 * * * came due at 2026-03-06T02:00:00Z"]
     assert len(store.jobs("healing")) == 2
     last = producer.passes(hours=21)[-1]
     assert (held(last), store.jobs("dump")) == ({("leidinggevenden", "run_in_flight")}, [])

@@ -9,6 +9,7 @@ from typing import Any
 from worlds.memory_walk import Story
 
 SERVER = "$schema: /instance-1.json\nname: jobs\nprovider: {kind}\nurl: https://jobs.example.com\n{more}"
+NAMED = "token: {env: JOBS_TOKEN}\n"
 BUILDS = "https://builds.example.com/latest"
 NIGHTLY = f"""\
 $schema: /trigger-1.json
@@ -37,10 +38,9 @@ def noon(world: Any) -> None:
 
 def defined(world: Any) -> None:
     """A person adds the definition."""
-    token = "token: {env: JOBS_TOKEN}\n"
     world.push(
         {
-            "instances/jobs.yml": SERVER.format(kind="gangway", more=token),
+            "instances/jobs.yml": SERVER.format(kind="gangway", more=NAMED),
             "triggers/nightly.yml": NIGHTLY,
         }
     )
@@ -94,7 +94,7 @@ UNLISTED = Story("unlisted", STEPS, executed, {"kind": "unlisted"}, sure=False)
 # Rounds that are cut short.
 
 IMPATIENT = (
-    NIGHTLY.replace("timeout: 3h", "timeout: 15m\nfailFast: true\ncancelOnError: true")
+    NIGHTLY.replace("timeout: 3h", "timeout: 2h\nfailFast: true\ncancelOnError: true")
     .replace("batch: {size: 2, pause: 2m}", "batch: {size: 2, wait: finished}")
     .replace(f'conditions: [{{newBuild: {{url: "{BUILDS}", field: name}}}}]\n', "")
 )
@@ -112,8 +112,9 @@ def never_ends(world: Any) -> None:
 
 
 def fails_early(world: Any) -> None:
-    """A job fails while another one hangs, which is stopped."""
+    """A job fails in the end while another one hangs, which is stopped."""
     noon(world)
+    world.jobs.takes["job:nightly/1-b"] = timedelta(minutes=20)
     world.fail("job:nightly/1-b")
 
 
@@ -122,6 +123,7 @@ def works_again(world: Any) -> None:
     noon(world)
     world.hang("job:nightly/1-a", hangs=False)
     world.fail("job:nightly/1-b", fails=False)
+    world.jobs.takes.clear()
     world.edit("triggers/nightly.yml", ", {name: 1-c}", "")
 
 
@@ -216,10 +218,9 @@ WRITTEN = """\
 
 def planned(world: Any) -> None:
     """A person adds the manifest and its definition."""
-    token = "token: {env: JOBS_TOKEN}\n"
     world.push(
         {
-            "instances/jobs.yml": SERVER.format(kind="circleci", more=token),
+            "instances/jobs.yml": SERVER.format(kind="circleci", more=NAMED),
             "triggers/release.yml": RELEASE,
             "release.json": manifest(),
         }

@@ -1,35 +1,40 @@
 """Walks of a story by looks at one subject at a time, instead of whole passes: a queue, and processors that share it.
 
-Every minute the collector is run, and everything that is due is looked at in random order, the same one each time. Each
-look is a process of its own. Where one is overtaken, another processor works in between: on another subject, or a
-person has the same one looked at (`process item`), or a whole pass is made. In the end everything is as it is after
-passes, and a pass finds nothing to do.
+Every third minute, and whenever nothing else is due, the collector is run; every minute everything that is due is
+looked at in random order, the same one each time. Each look is a process of its own. Where one is overtaken, another
+processor works in between: on another subject, or a person has the same one looked at (`process item`), or a whole pass
+is made. In the end everything is as it is after passes, and a pass finds nothing to do.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
 from worlds.faulty_ports import Call, Choose, Faulty, Injector, Killed, Kind, faulty, survived
 from worlds.memory_rounds import given_up
 from worlds.memory_seen import difference, seen
-from worlds.memory_walk import PAUSE, Pass, Story, Telling, begin
+from worlds.memory_walk import PAUSE, Pass, Telling, begin
 from worlds.memory_world import PASS, MemoryWorld
 
 from bot.core.candidates import ATTENTION_LABEL
 from bot.core.focus import is_subject
+from bot.core.queueing import COLLECT
 from bot.errors import ServerUnreachable, StateRace
-from bot.model.observed import MergeRequestStatus
-from bot.model.work import Due, Ending, Failed, QueueItem
-from bot.work import COLLECT, handler, look
+from bot.looks import look
+from bot.model.work import Due, Ending, Failed
+from bot.work import handler
 
 MOST = 8
 """Looks at a subject within a minute: one that asks for another at once is let go in the end."""
+
+OFTEN = 3
+"""Minutes from one run of the collector to the next."""
 
 LONGEST = timedelta(minutes=59)
 """How long a step may take: what broke is tried again after a quarter of an hour, and then after half an hour."""
@@ -37,9 +42,9 @@ LONGEST = timedelta(minutes=59)
 Run = Callable[[str], bool]
 
 
-def minute(world: MemoryWorld, run: Run, *, collects: bool = True) -> bool:
-    """Collect, and look at all that is due; whether all went well."""
-    if collects:
+def minute(world: MemoryWorld, run: Run) -> bool:
+    """Look at all that is due, and collect in time; whether all went well, and a collection was made."""
+    if world.now.minute % OFTEN == 0 or not world.queue.due(world.now):
         world.queue.ask(Due(COLLECT, world.now))
     looks: Counter[str] = Counter()
     well = True
@@ -48,7 +53,7 @@ def minute(world: MemoryWorld, run: Run, *, collects: bool = True) -> bool:
         subject = dice.choice(subjects)
         looks[subject] += 1
         well &= run(subject)
-    return well
+    return well and bool(looks[COLLECT])
 
 
 def process(world: MemoryWorld, subject: str, injector: Injector) -> None:
@@ -70,12 +75,19 @@ def ended(handle: Callable[[], Ending]) -> Ending | None:
         return Failed(error.message)
 
 
-def at_rest(world: MemoryWorld, writes: int) -> bool:
-    """Whether nothing moved in this minute; goes on to the next one, or to when something is tried again."""
-    idle, broken = world.idle(writes), world.queue.broken()
-    if idle and not broken:
-        return True
-    world.at(max(world.now + PASS, min(broken) if idle else world.now))
+def at_rest(world: MemoryWorld, writes: int, *, well: bool) -> bool:
+    """Whether nothing moves any more; else it is the next minute, or when something is looked at again.
+
+    Who comes while a subject waits for its next look waits for that as well, up to twenty minutes.
+    """
+    later = world.now + PASS
+    if well and world.idle(writes):
+        broken = world.queue.broken()
+        if not broken and not world.plans():
+            return True
+        later = max(later, min(broken or [item.at for item in world.queue.items()]))
+    world.at(later)
+    assert world.now - world.began < LONGEST, f"it does not come to rest: {world.queue.items()}"
     return False
 
 
@@ -93,18 +105,11 @@ def looked_at(telling: Telling) -> Telling:
 
         while True:
             writes = world.store.writes
-            minute(world, run)
-            if at_rest(world, writes):
+            if at_rest(world, writes, well=minute(world, run)):
                 break
-            in_time(world)
         settled(found, world, step)
     telling.story.end(world)
     return found
-
-
-def in_time(world: MemoryWorld) -> None:
-    """A step that takes longer than an hour never ends."""
-    assert world.now - world.began < LONGEST, f"it does not come to rest: {world.queue.items()}"
 
 
 def begins(telling: Telling, world: MemoryWorld, step: int) -> None:
@@ -146,29 +151,26 @@ class LookWalk:
         for step in range(first.step, len(self.telling.story.steps)):
             if step > first.step:
                 begins(self.telling, self.world, step)
-            if self._rest(step, collects=step > first.step):
+            if self._rest(step):
                 return
             settled(self.telling, self.world, step)
             if self.shortcuts or not self.telling.story.sure or given_up(self.world.state()):
                 return
         self.telling.story.end(self.world)
 
-    def _rest(self, step: int, *, collects: bool) -> bool:
+    def _rest(self, step: int) -> bool:
         """Look until nothing moves; whether that is known to come to a good end."""
+        met = 0
         while True:
-            writes, struck = self.world.store.writes, len(self.struck)
-            well = minute(self.world, self._look, collects=collects) and collects
-            if self.shortcuts and len(self.struck) >= self.faults and (struck < len(self.struck) or not collects):
-                key = (step, self.world.freeze())
+            writes = self.world.store.writes
+            well = minute(self.world, self._look)
+            if self.shortcuts and met < len(self.struck) >= self.faults:
+                met, key = len(self.struck), (step, self.world.freeze())
                 if key in self.telling.good:
                     return True
                 self.telling.good.add(key)  # a walk that fails is reported, and nothing hangs on this any more
-            collects = True
-            if well and at_rest(self.world, writes):
+            if at_rest(self.world, writes, well=well):
                 return False
-            if not well:
-                self.world.at(self.world.now + PASS)
-            in_time(self.world)
 
     def _look(self, subject: str) -> bool:
         """One process; whether it ended well."""
@@ -190,14 +192,11 @@ class LookWalk:
             return
         dice = Random(f"{self.start} {number} {len(self.struck)}")  # noqa: S311 - as above
         taken = [item.subject for item in world.queue.items() if item.taken]
-        others = [self._of(each) for each in world.queue.due(world.now)]
+        others = [partial(self._other, each) for each in world.queue.due(world.now)]
         again: list[Callable[[], Any]] = [lambda: survived(world.one_pass)]
-        again += [lambda: look(world.job(), subject) for subject in taken if is_subject(subject)]
+        again += [partial(look, world.job(), subject) for subject in taken if is_subject(subject)]
         dice.choice([*again, *others])()
         world.check()
-
-    def _of(self, subject: str) -> Callable[[], Any]:
-        return lambda: self._other(subject)
 
     def _other(self, subject: str) -> bool:
         process(self.world, subject, Injector())

@@ -51,6 +51,8 @@ class MemoryPipelines(AskedByKey):
     executions: list[Execution] = field(default_factory=list)
     failing: set[str] = field(default_factory=set)
     hanging: set[str] = field(default_factory=set)
+    takes: dict[str, timedelta] = field(default_factory=dict)
+    """How long runs of a target take, where it is not `TAKES`."""
     asked: bool = True
     """Whether it can be asked by run key."""
     down_until: datetime | None = None
@@ -83,7 +85,7 @@ class MemoryPipelines(AskedByKey):
         target = environment.get("SAASBOT_TARGET", job)
         number = 1 + sum(each.target == target for each in self.executions)
         status = RunStatus.FAILED if target in self.failing else RunStatus.SUCCEEDED
-        ends = None if target in self.hanging else self.now + TAKES
+        ends = None if target in self.hanging else self.now + self.takes.get(target, TAKES)
         action = environment.get("SAASBOT_ACTION", "")
         begun = Execution(run.key, target, run.sha, action, f"{target}#{number}", self.now, ends, status)
         self.executions.append(begun)

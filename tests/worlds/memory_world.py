@@ -29,7 +29,7 @@ from bot.model.plan import Report
 from bot.model.state import State
 from bot.ports import Ports, Refused
 from bot.providers.resources import schemas
-from bot.reconcile import Job, reconcile
+from bot.reconcile import Job, plan, reconcile
 from bot.settings import Settings
 
 PASS = timedelta(minutes=1)
@@ -138,6 +138,12 @@ class MemoryWorld:
     def one_pass(self, ports: Ports | None = None) -> Report:
         """`saasbot reconcile`."""
         return reconcile(self.job(ports))
+
+    def plans(self) -> bool:
+        """Whether a pass would do something."""
+        job = self.job()
+        _, report = plan(job, job.ports.config.tree(self.forge.heads["main"]))
+        return bool(report.plan.actions)
 
     def calm(self) -> None:
         """Passes until idle, a minute apart."""

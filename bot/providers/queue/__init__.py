@@ -1,0 +1,1 @@
+"""Work queues: subjects with due times, in the process itself or in Redis."""
