@@ -191,6 +191,12 @@ def test_a_list_is_judged_when_its_definition_and_instance_are_right() -> None:
     assert {each.rule for each in findings(broken) if each.file == PATH} == {"bad-duration"}
 
 
+def test_a_list_is_not_judged_while_its_instance_is_wrong() -> None:
+    files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "lists/release.json": "{"}
+    broken = {**files, "instances/circle.yml": files["instances/circle.yml"] + "rateLimit: often\n"}
+    assert {each.file for each in findings(broken)} == {"instances/circle.yml"}
+
+
 def test_the_jobs_of_a_list_are_judged_by_their_provider() -> None:
     without = RELEASE.replace("https://github.com/acme/", "https://example.com/")
     files = {**CIRCLE, PATH: AT_CIRCLE + FROM_FILE, "lists/release.json": without}

@@ -444,3 +444,27 @@ def test_a_wait_of_what_is_no_subscriber_brings_no_merge_request() -> None:
 def without_reasons() -> StartRun:
     """A start without a reason."""
     return StartRun(f"target:{STAGE}", STAGE, a_run(stage(), status=RunStatus.PENDING), stage().pipeline, {}, ())
+
+
+# Renames
+
+
+def test_a_renamed_definition_is_looked_at_with_the_record_that_it_had() -> None:
+    """The look at its new name moves the record; one at the old name waits for that."""
+    known = state(triggers={"nightly": replace(RUNNING, file="a.yml"), "other": replace(RUNNING, name="other")})
+    config = desired(triggers={"weekly": replace(NIGHTLY, name="weekly", file="a.yml")})
+    view = narrowed(config, known, Focus("trigger:weekly"))
+    assert set(view.state.triggers) == {"nightly"}
+    assert set(narrowed(config, known, Focus("trigger:nightly")).state.triggers) == set()
+    assert set(narrowed(config, known, Focus("trigger:other")).state.triggers) == {"other"}
+    given = replace(context(config=config, recorded=view.state), focus=Focus("trigger:weekly"))
+    found = decided(given, World()).record
+    assert found is not None
+    assert {name: each.rounds for name, each in found.triggers.items()} == {"weekly": RUNNING.rounds}
+
+
+def test_a_merge_request_whose_record_changes_is_looked_at() -> None:
+    before = state(record(stage()))
+    after = replace(before, merge_requests={"x": mr_record(merge_request("x"))})
+    found = candidates(context(stage(), recorded=before), Plan(record=after))
+    assert [each.subject for each in found.due] == ["merge-request:x"]

@@ -199,3 +199,18 @@ def test_an_intent_is_held_by_what_came_up_since() -> None:
 )
 def test_how_a_run_stands_in_words(status: RunStatus, text: str, said: str) -> None:
     assert describe(a_run(target(), status=status, text=text)) == said
+
+
+def test_a_run_of_which_nothing_is_known_any_more_is_not_stopped() -> None:
+    lost = a_run(stage(), instance=None, timeout=None, started_at=NOW - timedelta(days=9))
+    seen = observed(runs={lost.key: RunFact(RunStatus.RUNNING, handle="h")})
+    plan = decided(context(seen=seen, recorded=state(record(stage(), run=lost))))
+    assert not any(isinstance(action, CancelRun) for action in plan.actions)
+
+
+def test_a_late_run_of_a_target_that_is_gone_is_stopped_where_it_was_started() -> None:
+    late = a_run(stage(), instance=stage().pipeline.instance, started_at=NOW - timedelta(days=9))
+    seen = observed(runs={late.key: RunFact(RunStatus.RUNNING, handle="h")})
+    plan = decided(context(seen=seen, recorded=state(record(stage(), run=late))))
+    (stop,) = (action for action in plan.actions if isinstance(action, CancelRun))
+    assert (stop.pipeline.instance, stop.pipeline.timeout) == (stage().pipeline.instance, timedelta(hours=1))

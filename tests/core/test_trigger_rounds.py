@@ -547,7 +547,8 @@ def test_a_job_may_have_conditions_of_its_own() -> None:
 
 def test_a_job_may_wait_for_a_new_build() -> None:
     source = NewBuild("https://release.example.com", "name")
-    line = due(trigger("always", Job("a", conditions=(source,))), world=World(newest="4.20"))
+    given = trigger("always", Job("a", conditions=(source, source)))
+    line = due(given, world=World(newest="4.20"))
     assert line.started == ["always", "a"]
     line.ends("a", "always").one_pass()
     line.runs.clear()

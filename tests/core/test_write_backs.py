@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 from core_values import ME, NOW, World, context, decided, desired, note, observed, settings, sha
 
+from bot.core.branches import TEXTS
 from bot.core.released import batch_key, digest
 from bot.formats.gravitee_release import released
 from bot.formats.job_lists import expanded
@@ -227,6 +228,12 @@ def test_more_that_was_released_goes_into_the_same_merge_request() -> None:
     assert update.commit.files == {FILE: after("core", "docs", finished=True)}
 
 
+def test_texts_that_are_behind_their_branch_are_put_right() -> None:
+    update = only(opened_case(CORE, asked="texts").decide(), UpdateMergeRequest)
+    assert (update.commit.files, update.title) == ({}, "Release 1.2.0 of Gravitee APIM: 1 component so far")
+    assert writes(opened_case(CORE, asked="texts", released=BOTH).decide()) == ["UpdateMergeRequest"]
+
+
 def test_a_conflict_is_cured_from_the_new_base() -> None:
     moved = MANIFEST.replace(b'"1.0.0"', b'"1.0.1"')
     plan = opened_case(CORE, has_conflicts=True, data=moved).decide()
@@ -285,6 +292,17 @@ def test_an_order_that_means_nothing_here_is_forgotten() -> None:
     plan = opened_case(CORE, asked="group").decide()
     assert plan.record is not None
     assert plan.record.merge_requests[BRANCH].asked == ""
+
+
+def test_texts_that_are_behind_the_branch_follow() -> None:
+    """The push was carried out, and the answer to what follows it was lost."""
+    update = only(opened_case(CORE, asked=TEXTS).decide(), UpdateMergeRequest)
+    assert (update.commit.files, update.commit.expected_head, update.reasons[0].kind) == ({}, HEAD, "texts")
+    assert update.title == "Release 1.2.0 of Gravitee APIM: 1 component so far"
+    draft = opened_case(CORE, asked=TEXTS, draft=True)
+    assert only(draft.decide(), UpdateMergeRequest).title == update.title
+    more = opened_case(CORE, asked=TEXTS, released=BOTH)
+    assert only(more.decide(), UpdateMergeRequest).commit.files
 
 
 def test_ignored_on_command_it_is_closed_and_not_opened_again() -> None:

@@ -387,3 +387,9 @@ def test_changes_are_made_in_their_places() -> None:
 
 def test_a_plan_may_come_from_another_format() -> None:
     assert plan_of(manifest(component("a", "1.0.0-SNAPSHOT"))) == plan(manifest(component("a", "1.0.0-SNAPSHOT")))
+
+
+def test_a_manifest_whose_depth_hides_behind_brackets_in_texts_is_refused() -> None:
+    text = json.dumps(manifest(component("core", "1.2.0-SNAPSHOT")))
+    nested = '["]",' * 900 + "1" + "]" * 900
+    assert released(f'{text[:-1]}, "x": {nested}}}'.encode(), ["core"]) == ("the manifest is nested too deep",)
