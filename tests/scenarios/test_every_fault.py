@@ -16,16 +16,17 @@ import pytest
 from worlds.fault_plans import EVERYTHING, WHOLE, Pair, once, recovered, sample, seeds, shown, told, twice
 from worlds.faulty_ports import Call, Injector, Kind, faulty, survived
 from worlds.memory_job_stories import JOB_STORIES
+from worlds.memory_move_stories import MOVES
 from worlds.memory_stories import PROD, STORIES
 from worlds.memory_walk import Story, Walk
 from worlds.memory_world import MemoryWorld
 from worlds.story_world import StoryWorld
 
-ALL = (*STORIES, *JOB_STORIES)
-FAULTS = 36
+ALL = (*STORIES, MOVES, *JOB_STORIES)
+FAULTS = 20
 """Faults of a story that are tried by default."""
 
-PAIRS = 1000 if EVERYTHING else 10
+PAIRS = 1000 if EVERYTHING else 6
 """Random pairs for each story."""
 
 EXPECTED = {

@@ -192,10 +192,10 @@ class LookWalk:
             return
         dice = Random(f"{self.start} {number} {len(self.struck)}")  # noqa: S311 - as above
         taken = [item.subject for item in world.queue.items() if item.taken]
+        again = [partial(look, world.job(), subject) for subject in taken if is_subject(subject)]
         others = [partial(self._other, each) for each in world.queue.due(world.now)]
-        again: list[Callable[[], Any]] = [lambda: survived(world.one_pass)]
-        again += [partial(look, world.job(), subject) for subject in taken if is_subject(subject)]
-        dice.choice([*again, *others])()
+        acts: list[Callable[[], Any]] = [*again, *again, *others, partial(survived, world.one_pass)]
+        dice.choice(acts)()
         world.check()
 
     def _other(self, subject: str) -> bool:
