@@ -144,7 +144,7 @@ def until_idle(job: Job, deadline: datetime | None, commands: tuple[Note, ...] =
         restless = 0 if busy else restless + 1
         if job.stopped() or _over(job, deadline) or (not report.plan.actions and not busy):
             return
-        moved = any(outcome.status is OutcomeStatus.DONE for outcome in report.outcomes)
+        moved = report.moved
         if not moved and not busy:
             return
         wait = 0.05 if moved else min(wait * 1.6, 10.0)

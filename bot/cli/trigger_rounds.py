@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli.output import log
 from bot.cli.session import Session
 from bot.cli.sets import tell_sets
 from bot.core.context import Context
@@ -23,10 +24,11 @@ from bot.core.trigger_reports import no_details, set_reports
 from bot.core.verbs import TriggerCmd
 from bot.errors import ServerUnreachable, StateRace, WrongUsage
 from bot.model.observed import Note, Wants
-from bot.model.plan import Gate, OutcomeStatus, Plan, Report
+from bot.model.plan import Gate, Plan, Report
 from bot.model.rounds import Result, RoundResult, SetReport, TriggerState
 from bot.model.state import Answer, State
 from bot.model.triggers import Trigger
+from bot.render.neutral import shown
 
 if TYPE_CHECKING:
     from bot.ports import ConfigTree
@@ -70,7 +72,9 @@ class Ended:
     last: Report | None = None
 
     def tell(self, report: Report) -> None:
-        """Tell of the sets that have ended with a pass."""
+        """Tell of the sets that have ended with a pass, and at first what the command has led to."""
+        if self.last is None and report.plan.answers:
+            log(self.session.log_format, "info", f"trigger: {shown(report.plan.answers[0].text)}")
         self.last = report
         self.told |= {(each.trigger, each.round, each.index) for each in report.plan.sets}
         self.kept = tell_sets(self.session, report, self.folder) and self.kept
@@ -142,7 +146,7 @@ class _Waiting:
         """Whether the round came to its end, or the process was asked to stop."""
         job, pause = self.job, SHORTEST
         while not job.stopped() and not is_over(state := _state(job), self.trigger, number):
-            moved = any(outcome.status is OutcomeStatus.DONE for outcome in report.outcomes)
+            moved = report.moved
             pause = SHORTEST if moved else min(pause * 1.6, LONGEST)
             busy = moved or _in_flight(state, self.trigger)
             if still and not busy:

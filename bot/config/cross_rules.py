@@ -9,11 +9,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from bot.config.channel_rules import channels
-from bot.config.repository import Repository, pipeline_of
+from bot.config.documents import mapping_of
+from bot.config.repository import Repository, first_of, pipeline_of
 from bot.config.rows import NAMED
 from bot.config.rules import Issue
 from bot.config.source import Pointer
 from bot.config.summary import UNREADABLE, Summary
+from bot.config.trigger_rules import jobs_of
+from bot.config.with_rules import with_issues
 
 _REFERENCE = re.compile(r"/.*\.ya?ml")
 
@@ -43,6 +46,7 @@ def check(repository: Repository) -> Iterator[Found]:
     yield from _ids(repository)
     yield from channels(repository)
     yield from _blocks(repository)
+    yield from _jobs(repository)
     yield from _kinds(repository)
     yield from _scopes(repository)
 
@@ -152,6 +156,31 @@ def _blocks(repository: Repository) -> Iterator[Found]:
             if instance and instance.kind == "instance":
                 for issue in faults.get(instance.facts["provider"], ()):
                     yield path, _issue_of(issue)
+
+
+def _jobs(repository: Repository) -> Iterator[Found]:
+    """Yield what the provider of a definition's instance would refuse of its jobs, each fault where it stands."""
+    for path, summary in repository.summaries.items():
+        doc = mapping_of(summary.document()) if summary.kind == "trigger" else {}
+        instance = repository.summaries.get(repository.resolve(first_of(summary, "instance"))) if doc else None
+        if instance is None or instance.kind != "instance":
+            continue
+        shared = mapping_of(doc.get("with"))
+        found = {}
+        for at, job in jobs_of(doc):
+            own = mapping_of(job.get("with"))
+            for issue in with_issues(instance.facts["provider"], {**shared, **own}):
+                placed = issue._replace(pointer=_of_job(at, own, shared, issue.pointer))
+                found[placed.pointer, placed.message] = placed
+        yield from ((path, issue) for issue in found.values())
+
+
+def _of_job(at: Pointer, own: Mapping[str, Any], shared: Mapping[str, Any], pointer: Pointer) -> Pointer:
+    """Where a key of a job's block stands: with the job, with the definition, or nowhere, which is the job's fault."""
+    key = pointer[1] if len(pointer) > 1 else ""
+    if key in own:
+        return (*at, *pointer)
+    return pointer if key in shared else (*at, "name")
 
 
 def _issue_of(kept: Sequence[Any]) -> Issue:

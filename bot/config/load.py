@@ -32,7 +32,7 @@ from bot.model.triggers import Trigger
 from bot.ports import Cache, ConfigTree, SourceFile
 from bot.settings import Settings
 
-SUMMARY_VERSION = 6
+SUMMARY_VERSION = 7
 """Raised whenever a rule or the shape of a summary changes, so that no older summary is taken from the cache."""
 
 _KEPT = msgspec.msgpack.Decoder(dict[str, Kept])

@@ -24,8 +24,8 @@ def jobs_of(doc: dict[str, Any]) -> Iterator[tuple[Pointer, dict[str, Any]]]:
 def check_jobs(doc: dict[str, Any]) -> Iterator[Issue]:
     """Yield names that are there twice, jobs that come after none that there is, and dates that cannot be."""
     if "instance" not in doc:
-        message = "this definition names no instance, so it starts nothing"
-        yield Issue("missing-instance", (), message, "name one: `instance: {$ref: /instances/...}`", warning=True)
+        message = "this definition names no instance, so nothing of it can start"
+        yield Issue("missing-instance", (), message, "name one: `instance: {$ref: /instances/...}`")
     jobs = list(jobs_of(doc))
     names = {job["name"] for _, job in jobs if isinstance(job.get("name"), str)}
     seen: set[str] = set()

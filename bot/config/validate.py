@@ -12,7 +12,7 @@ from bot.config.tree import blob_id, is_yaml
 from bot.model.findings import Finding, Severity
 from bot.ports import Cache, ConfigTree, SourceFile
 
-VERDICT_VERSION = 6
+VERDICT_VERSION = 7
 """Raised whenever a rule changes, so that no older verdict is taken from the cache."""
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from bot.core import channels, diff
+from bot.core.branches import TEXTS
 from bot.core.context import Context
 from bot.core.focus import is_narrowed
 from bot.core.sheet import Sheet
@@ -93,9 +94,11 @@ def _key(entries: Mapping[str, Value], old: str, new: str) -> dict[str, Value]:
 
 
 def _merge_request(record: MergeRequestState, old: str, new: str) -> MergeRequestState:
+    """The record; title and description name the targets, and have to follow."""
     if all(edit.target != old for edit in record.edits):
         return record
-    return replace(record, edits=tuple(_edit(edit, old, new) for edit in record.edits))
+    edits = tuple(_edit(edit, old, new) for edit in record.edits)
+    return replace(record, edits=edits, asked=record.asked if record.merged else record.asked or TEXTS)
 
 
 def _edit(edit: Edit, old: str, new: str) -> Edit:

@@ -91,19 +91,12 @@ def authorise(command: Command, who: Who, rules: Rights) -> Allowed | Denied:
         case FreezeCmd() | Unfreeze():
             may, those = who.user in rules.freeze_group, "the freeze group" + _names(rules.freeze_group)
         case (
-            Regenerate()
-            | Split()
-            | Group()
-            | Promote()
-            | Rollback()
-            | Pin()
-            | Unpin()
-            | Block()
-            | Unblock()
-            | Ignore()
-            | TriggerCmd()
+            Regenerate() | Split() | Group() | Promote() | Rollback() | Pin() | Unpin() | Block() | Unblock() | Ignore()
         ):
             may, those = who.user in rules.owners, "the owners" + _names(rules.owners)
+        case TriggerCmd():
+            none = " (there are none: name them under `owners` in its definition)"
+            may, those = who.user in rules.owners, "the owners" + (_names(rules.owners) if rules.owners else none)
         case _:
             assert_never(command)
     return Allowed() if may else Denied(f"`{verb(command)}` is for {those}")

@@ -173,6 +173,18 @@ def _end(
 
 
 def _started(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
+    """The record with every job of the batches so far started that may be, and of those that follow at once."""
+    while True:
+        record = _batches(sheet, trigger, record, present)
+        after = _next_batch(sheet, trigger, record.round or present)
+        record = replace(record, round=after)
+        begun = any(job.in_flight for job in of_stage(after) if job.batch <= present.batch)
+        if after.batch == present.batch or begun:
+            return record
+        present = after
+
+
+def _batches(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Round) -> TriggerState:
     """The record with every job of the batches so far started that may be; one that never started waits again."""
     present = _next_batch(sheet, trigger, present)
     record = replace(record, round=present)
@@ -187,7 +199,7 @@ def _started(sheet: Sheet, trigger: Trigger, record: TriggerState, present: Roun
         if changed is job and found is not None:
             record, changed = begin(sheet, trigger, record, job, found)
         record = with_job(record, changed)
-    return replace(record, round=_next_batch(sheet, trigger, record.round or present))
+    return record
 
 
 def _next_batch(sheet: Sheet, trigger: Trigger, present: Round) -> Round:

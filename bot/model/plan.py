@@ -350,3 +350,12 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     invalid: Mapping[str, str] = field(default_factory=dict)
     """Files of the config that have an error, with the first one; even where no target of them is known."""
+
+    @property
+    def moved(self) -> bool:
+        """Whether the next pass may have something to do by what this one has done; a job that was refused is over."""
+        return any(
+            outcome.status is OutcomeStatus.DONE
+            or (isinstance(action, StartJob) and outcome.status is OutcomeStatus.REFUSED and outcome.again is None)
+            for action, outcome in zip(self.plan.actions, self.outcomes, strict=False)
+        )

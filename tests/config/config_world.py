@@ -126,6 +126,7 @@ healthCheck: {attempts: 60, interval: 60s}
 retry: {attempts: 3, interval: 60s}
 batch: {size: 5, pause: 10m, wait: none}
 timeout: 6h
+with: {job: nightly}
 stages:
 - name: first
   jobs:

@@ -305,7 +305,7 @@ CASES = [
     ),
     pytest.param([(SAAS, "REPLICAS: 4", "1: x")], ["services/orders/saas.yml:23:18 error wrong-type"], id="intkey"),
     pytest.param(
-        [(TRIGGER, '"0 0 0 * * *"', '"0 0 0 * * * *"')], ["triggers/nightly.yml:13:28 error bad-cron"], id="trig cron"
+        [(TRIGGER, '"0 0 0 * * *"', '"0 0 0 * * * *"')], ["triggers/nightly.yml:14:28 error bad-cron"], id="trig cron"
     ),
     pytest.param([(TRIGGER, "pause: 10m", "pause: 10")], ["triggers/nightly.yml:8:25 error wrong-type"], id="trig dur"),
     pytest.param(

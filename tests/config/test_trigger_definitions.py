@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from config_world import SCHEMAS, VALID, MemoryCache, MemoryTree, findings
+from config_world import SCHEMAS, MemoryCache, MemoryTree, findings
+from config_world import VALID as PLAIN
 
 from bot.config.load import Loaded, load
 from bot.config.settings_file import read_settings
@@ -26,7 +27,9 @@ from bot.model.triggers import (
 )
 
 PATH = "triggers/nightly.yml"
-HEAD = "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\ninstance: {$ref: /instances/ci.yml}\n"
+HEAD = "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\ninstance: {$ref: /instances/prow.yml}\n"
+PROW = "$schema: /instance-1.json\nname: prow\nprovider: gangway\nurl: https://prow.example.com\ntoken: {env: T}\n"
+VALID = {**PLAIN, "instances/prow.yml": PROW}
 FULL = """\
 on: {schedule: {cron: "0 6 * * 1", timezone: Europe/Prague}, command: true}
 with: {job: deploy}
@@ -71,7 +74,7 @@ def rules(body: str) -> list[str]:
 def test_everything_that_a_definition_may_say() -> None:
     found = definition(FULL)
     assert rules(FULL) == []
-    assert (found.instance.name, found.owners, found.file, found.command) == ("ci", ("alice",), PATH, True)
+    assert (found.instance.name, found.owners, found.file, found.command) == ("prow", ("alice",), PATH, True)
     assert (found.schedule, found.timezone) == (Schedule("0 6 * * 1", "Europe/Prague"), "Europe/Prague")
     assert found.conditions == (
         DayOfMonth(1, 7),
@@ -102,10 +105,10 @@ def test_what_a_definition_need_not_say() -> None:
 
 def test_jobs_in_a_triple_store_run_one_after_another_and_end_with_their_time() -> None:
     """Unless the definition says otherwise."""
-    store = "$schema: /instance-1.json\nname: ci\nprovider: sparql\nurl: http://store.example.com/sparql\n"
+    store = "$schema: /instance-1.json\nname: prow\nprovider: sparql\nurl: http://store.example.com/sparql\n"
     job = "with: {graph: 'urn:g', operation: 'urn:o', taskOperation: 'urn:t'}\njobs: [{name: a}]\n"
     for more, batch in (("", Batch(1, wait=Wait.FINISHED)), ("batch: {size: 9}\n", Batch(9))):
-        files = {**VALID, "instances/ci.yml": store, PATH: HEAD + job + more}
+        files = {**VALID, "instances/prow.yml": store, PATH: HEAD + job + more}
         found = loaded(files).desired.triggers["nightly"]
         assert (found.batch, found.cancel_on_error) == (batch, True)
 
@@ -129,7 +132,7 @@ CIRCLE = {
     "instances/circle.yml": "$schema: /instance-1.json\nname: circle\nprovider: circleci\n"
     "url: https://circleci.com\ntoken: {env: T}\n",
 }
-AT_CIRCLE = HEAD.replace("/instances/ci.yml", "/instances/circle.yml")
+AT_CIRCLE = HEAD.replace("/instances/prow.yml", "/instances/circle.yml")
 FROM_FILE = "jobsFrom: {file: lists/release.json, format: gravitee-release}\n"
 
 
@@ -180,10 +183,10 @@ def test_two_definitions_do_not_release_one_manifest() -> None:
 
 
 def test_a_definition_without_an_instance_starts_nothing_and_says_so() -> None:
-    (found,) = findings(
-        {**VALID, PATH: "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\njobs: [{name: a}]\n"}
-    )
-    assert (found.rule, found.severity) == ("missing-instance", "warning")
+    lonely = "$schema: /trigger-1.json\nname: nightly\nowners: [alice]\njobs: [{name: a}]\n"
+    (found,) = findings({**VALID, PATH: lonely})
+    assert (found.rule, found.severity) == ("missing-instance", "error")
+    assert set(loaded({**VALID, PATH: lonely}).desired.invalid_triggers) == {PATH}
 
 
 def test_a_list_is_judged_when_its_definition_and_instance_are_right() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from config_world import SCHEMAS, MemoryCache, MemoryTree, edited, findings
+from config_world import SCHEMAS, VALID, MemoryCache, MemoryTree, edited, findings
 
 from bot.config.placeholders import PLACEHOLDERS, fill, unknown
 from bot.config.validate import validate
@@ -220,3 +220,15 @@ def test_placeholders_are_filled_from_what_a_run_is_told() -> None:
 
 def test_a_value_is_not_filled_again() -> None:
     assert fill("{ref}", {"SAASBOT_REF": "{sha}", "SAASBOT_SHA": "x"}) == "{sha}"
+
+
+def test_the_blocks_of_jobs_are_judged_where_they_stand() -> None:
+    body = "with: {graf: x}\njobs:\n- {name: a, with: {jobb: y}}\n- {name: b}\n"
+    head = VALID["triggers/nightly.yml"].partition("with:")[0]
+    found = [each for each in findings({**VALID, "triggers/nightly.yml": head + body}) if each.rule == "bad-with"]
+    assert {(each.line, each.column, each.message) for each in found} == {
+        (10, 8, "the provider `jenkins` has no `graf`"),
+        (12, 20, "the provider `jenkins` has no `jobb`"),
+        (12, 10, "the provider `jenkins` needs `with.job`"),
+        (13, 10, "the provider `jenkins` needs `with.job`"),
+    }

@@ -243,3 +243,13 @@ def test_a_release_does_not_take_over_what_a_rehearsal_has_started() -> None:
     del line.runs["bad"]
     asks(line).one_pass()
     assert line.started.count("slow") == 2
+
+
+def test_a_batch_that_nobody_has_to_wait_for_is_followed_by_the_next_at_once() -> None:
+    one = Batch(size=1, wait=Wait.FINISHED)
+    line = due(trigger(Job("a", once=True), Job("b", after=("x",)), "c", "d", batch=one))
+    assert line.started == ["a"]
+    line.ends("a").one_pass().ends("c", "d").one_pass().one_pass()
+    line.runs.clear()
+    line.later().one_pass()
+    assert line.jobs() == {"a": "skipped", "b": "skipped", "c": "running", "d": "waiting"}

@@ -30,4 +30,4 @@ def test_the_examples_definitions_are_planned_without_a_server(tmp_path: Path) -
         (False, ()),
         (True, (IsoWeek(2, 1),)),
     ]
-    assert [stage.name for stage in triggers["release"].stages] == ["set 1", "set 2"]
+    assert [stage.name for stage in triggers["release"].stages] == ["set 0", "set 1", "set 2"]

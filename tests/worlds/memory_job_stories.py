@@ -102,7 +102,7 @@ IMPATIENT = (
 
 def impatient(world: Any) -> None:
     """A person adds a definition that waits for nobody."""
-    world.push({"instances/jobs.yml": SERVER.format(kind="jenkins", more=""), "triggers/nightly.yml": IMPATIENT})
+    world.push({"instances/jobs.yml": SERVER.format(kind="gangway", more=NAMED), "triggers/nightly.yml": IMPATIENT})
 
 
 def never_ends(world: Any) -> None:
