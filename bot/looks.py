@@ -16,7 +16,7 @@ from bot.core.context import Context
 from bot.core.decide import deliberate
 from bot.core.deltas import Delta, applied, delta
 from bot.core.endings import ending_of
-from bot.core.focus import Focus, Room, View, in_flight_of, is_subject, narrowed
+from bot.core.focus import Focus, Room, View, in_flight_of, is_subject, narrowed, ordered
 from bot.core.intents import dated
 from bot.core.statefile import encode, next_serial
 from bot.errors import LostState, ServerUnreachable, StateRace, WrongUsage
@@ -86,7 +86,8 @@ def _told(then: Callable[[_Seen], Report], job: line.Job, subject: str) -> Look:
     branch = seen.focus.name if seen.focus.room is Room.MERGE_REQUESTS else ""
     found = seen.context.observed.merge_requests.values()
     iid = next((each.iid for each in found if each.source_branch == branch and _is_open(each)), 0)
-    return Look(subject, ending_of(report), report, iid, seen.view.state.attention.get(seen.focus.subject))
+    flag = seen.view.state.attention.get(seen.focus.subject)
+    return Look(subject, ending_of(report), report, iid, flag, ordered(seen.changes, seen.focus))
 
 
 def _is_unknown(seen: _Seen) -> bool:

@@ -116,6 +116,8 @@ def _looked_at(job: line.Job, queue: Queue, subject: str) -> Ending:
     seen = look(job, subject)
     if seen.report is None:
         return seen.ending
+    for other in seen.ordered:
+        queue.ask(Due(other, job.ports.clock.now(), f"ordered on {subject}"))
     if any(isinstance(each, OPENS_OTHERS) for each in seen.report.plan.actions):
         queue.ask(Due(COLLECT, job.ports.clock.now() + SOON, f"{subject} has moved"))
     if isinstance(seen.ending, Attention) and seen.iid:

@@ -84,9 +84,12 @@ def warn_invalid(session: Session, report: Report) -> None:
 
 
 def log(fmt: str, level: str, message: str, **fields: object) -> None:
-    """One line on standard error: text for people, or one JSON object."""
+    """One line on standard error: text for people, or one JSON object with the time of its writing."""
     if fmt == "json":
-        click.echo(json.dumps({"level": level, "message": message, **fields}, default=str), err=True)
+        from bot.providers.clock import SystemClock  # noqa: PLC0415 - few commands write such lines
+
+        written = SystemClock(None).real().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        click.echo(json.dumps({"time": written, "level": level, "message": message, **fields}, default=str), err=True)
     else:
         click.echo(message, err=True)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from bot.core.deltas import GONE, Change, delta, made
+from bot.core.deltas import GONE, Change, Delta, delta, made
 from bot.model.desired import Desired
 from bot.model.plan import Plan
 from bot.model.rounds import TriggerState
@@ -253,3 +253,10 @@ def _is_about(change: Change, focus: Focus) -> bool:
         return own and change.part in ("triggers", "trigger_requests")
     name = change.key[1] if change.part == "channels" else change.key
     return change.part in BY_TARGET and name == focus.name
+
+
+def ordered(changes: Delta, focus: Focus) -> tuple[str, ...]:
+    """The other subjects that a decision about this one has ordered something of: they are due now."""
+    kinds = {"trigger_requests": "trigger", "run_requests": "target", "targets": "target"}
+    found = (f"{kinds[each.part]}:{each.key}" for each in changes if each.part in kinds and each.new is not GONE)
+    return tuple(dict.fromkeys(subject for subject in found if subject != focus.subject))

@@ -62,7 +62,7 @@ def due_jobs(trigger: Trigger, record: TriggerState, now: datetime) -> tuple[tup
     for job in trigger.jobs:
         if (
             job.schedule is not None
-            and not _done(job, record)
+            and not _idle(job, record)
             and (slot := schedule.slot(job.schedule, _since(record, job.name), now))
         ):
             reasons.append(_due(job.schedule, slot))
@@ -70,9 +70,9 @@ def due_jobs(trigger: Trigger, record: TriggerState, now: datetime) -> tuple[tup
     return tuple(job.name for job in trigger.jobs if job.name in names), tuple(dict.fromkeys(reasons))
 
 
-def _done(job: Job, record: TriggerState) -> bool:
-    """Whether a job that runs once has succeeded: its own schedule is over then."""
-    return job.once and job.name in record.succeeded
+def _idle(job: Job, record: TriggerState) -> bool:
+    """Whether a job's own schedule starts nothing: it is switched off, or runs once and has succeeded."""
+    return not job.active or (job.once and job.name in record.succeeded)
 
 
 def _due(given: Schedule, slot: datetime) -> Reason:
@@ -87,7 +87,7 @@ def _few(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
 
 def next_due(trigger: Trigger, record: TriggerState, now: datetime) -> datetime | None:
     """When a schedule of the definition is due next."""
-    schedules = [trigger.schedule, *(job.schedule for job in trigger.jobs if not _done(job, record))]
+    schedules = [trigger.schedule, *(job.schedule for job in trigger.jobs if not _idle(job, record))]
     times = [at for each in schedules if each is not None and (at := schedule.next_slot(each, now)) is not None]
     return min(times, default=None)
 

@@ -80,6 +80,7 @@ class Look:
     """One look at a subject: how it ended, and the pass that it made (None where it broke before one).
 
     `iid` is the number of its open merge request, 0 where there is none; `flag` what a person was asked for before.
+    `ordered` are the other subjects that something was ordered of.
     """
 
     subject: str
@@ -87,3 +88,4 @@ class Look:
     report: Report | None = None
     iid: int = 0
     flag: Flag | None = None
+    ordered: tuple[str, ...] = ()

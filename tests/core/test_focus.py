@@ -43,6 +43,7 @@ from bot.core.focus import (
     in_flight_of,
     is_subject,
     narrowed,
+    ordered,
     own_part,
     subject_of_action,
 )
@@ -468,3 +469,12 @@ def test_a_merge_request_whose_record_changes_is_looked_at() -> None:
     after = replace(before, merge_requests={"x": mr_record(merge_request("x"))})
     found = candidates(context(stage(), recorded=before), Plan(record=after))
     assert [each.subject for each in found.due] == ["merge-request:x"]
+
+
+def test_what_was_ordered_of_others_is_due() -> None:
+    requests = {"nightly": TriggerRequest("nightly", "ana", NOW)}
+    before = replace(KNOWN, trigger_requests={"old": TriggerRequest("old", "ana", NOW)})
+    after = replace(before, trigger_requests=requests, run_requests={PROD: RunRequest(PROD, "retry", "ana", NOW)})
+    found = ordered(delta(before, after), Focus("merge-request:x"))
+    assert set(found) == {"trigger:nightly", f"target:{PROD}"}
+    assert ordered(delta(before, after), Focus("trigger:nightly")) == (f"target:{PROD}",)
