@@ -450,7 +450,8 @@ def test_list_tells_what_there_is(new_world: NewWorld) -> None:
         ["nightly", "command", "0 6 * * * Europe/Prague", "2026-03-03T05:00:00Z", "-", "triggers/nightly.yml"],
     ]
     world.say("alice", "trigger nightly one")
-    world.push({"triggers/broken.yml": "$schema: /trigger-1.json\nname: broken\nodd: 1\ninstance: {$ref: /instances/shell.yml}\n"})
+    broken = "$schema: /trigger-1.json\nname: broken\nodd: 1\ninstance: {$ref: /instances/shell.yml}\n"
+    world.push({"triggers/broken.yml": broken})
     ended = world.saasbot("trigger", "list", "--format", "json")
     (told,) = ended.document["triggers"]
     assert "warning: triggers/broken.yml:3:1: unknown key `odd`; it starts nothing" in ended.err
