@@ -51,10 +51,10 @@ def test_every_subject_is_handled_once_whoever_is_killed(tmp_path: Path) -> None
             until(lambda share=share: len(world.lines("made")) >= share)  # type: ignore[misc] # bound on purpose
             hands.remove(victim := random.choice(hands))  # noqa: S311 - no secret
             assert world.end(victim, signal.SIGKILL) == -signal.SIGKILL
-            hands.append(world.order(f"process {Until.STOPPED}"))
-            if kill == KILLS // 2:
+            if kill == KILLS // 2:  # before the next one is born, which would be told that there is no server
                 world.server.stop()
                 world.server.start()
+            hands.append(world.order(f"process {Until.STOPPED}"))
         assert [world.order(f"wait {collector}") for collector in collectors] == [0, 0], world.told()[-4000:]
         queue = world.server.queue(NAME)
         until(lambda: not [item for item in queue.items() if not item.dead], every=0.3)
